@@ -1,0 +1,89 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "transports/transport.hpp"
+
+namespace feedbench::proxy {
+
+/// Everything feedproxy can be told. One member is one YAML key and one flag: `ring_bytes: 1048576` is `--ring-bytes
+/// 1048576`. Flags win over the file, the file over the defaults.
+struct ProxyConfig {
+  /// The WebSocket to share, ws:// or wss://.
+  std::string upstream;
+  /// What speaks at the other end: raw (nothing is sent after the handshake), binance, alpaca.
+  std::string venue = "raw";
+  /// What to subscribe to once logged in. Binance: stream names; Alpaca: channel:SYMBOL ("trades:AAPL", "quotes:*").
+  std::vector<std::string> subscribe;
+  /// Names of the environment variables that hold the credentials. Never the credentials themselves.
+  std::string key_env = "FEEDPROXY_KEY";
+  std::string secret_env = "FEEDPROXY_SECRET";
+  /// PEM file of the authorities to trust for wss://; empty: the system's.
+  std::string ca;
+
+  /// Where WebSocket clients connect. Port 0 takes a free one.
+  transports::Endpoint listen{"127.0.0.1", 9001};
+  /// Must be true to listen on an address that is not loopback.
+  bool allow_remote = false;
+  /// Unix socket that hands the feed log to local readers; empty: none.
+  std::string local_socket;
+
+  /// select, epoll or io_uring.
+  std::string transport = "epoll";
+  /// spin or block.
+  transports::Wait wait = transports::Wait::block;
+  /// CPU to pin the data thread to; -1: none.
+  int cpu = -1;
+
+  /// Bytes of the feed log's ring; a power of two, at least 64 KiB.
+  std::uint64_t ring_bytes = 16u << 20;
+  /// Lines of its index; a power of two, at least 1,024.
+  std::uint64_t index_lines = 1u << 17;
+  /// Largest message taken from the venue; at most ring_bytes / 8. A larger one fails the upstream connection (1009).
+  std::uint64_t message_max_bytes = 1u << 20;
+  /// A client that is further behind than this is evicted with close code 1013; at most ring_bytes / 2.
+  std::uint64_t client_lag_max_bytes = 8u << 20;
+  /// WebSocket clients at a time; one more is refused at accept and counted.
+  std::uint32_t clients_max = 4000;
+  /// Take stage stamps. off: index lines carry none.
+  bool stamps = true;
+  /// Check that text from the venue is UTF-8 (RFC 6455 section 8.1); off passes it as it is.
+  bool validate_utf8 = true;
+
+  /// First and longest wait before the next attempt after the upstream was lost; each wait is drawn from the upper half
+  /// of [0, 2^n * first].
+  std::uint32_t backoff_first_ms = 100;
+  std::uint32_t backoff_longest_ms = 30'000;
+  /// Connect, TLS and WebSocket handshake and login must be done within this.
+  std::uint32_t upstream_open_timeout_ms = 10'000;
+  /// A silent upstream is pinged after this, and given up after twice this.
+  std::uint32_t upstream_idle_ms = 30'000;
+  /// A client must finish its handshake, and a closing one its close, within this.
+  std::uint32_t client_handshake_timeout_ms = 10'000;
+  std::uint32_t client_close_timeout_ms = 5'000;
+};
+
+/// The command line, without what only starts the process.
+struct CommandLine {
+  ProxyConfig config;
+  bool print_config = false;  ///< Print the resolved configuration and stop.
+  int status_fd = -1;         ///< Inherited descriptor for status lines; -1: none.
+  bool parent_death = false;  ///< Stop when the process that started this one dies.
+  int exit_code = -1;         ///< >= 0: stop at once with this (after --help, for example).
+};
+
+/// Reads flags and the YAML file they name. Errors: one sentence for each fault found, joined by newlines.
+transports::Expected<CommandLine> parse_command_line(int argc, const char* const* argv);
+
+/// Adds what `yaml_text` says to `config`. origin: shown in errors (the file's name).
+transports::Expected<void> apply_yaml(ProxyConfig& config, const std::string& yaml_text, const std::string& origin);
+
+/// All faults of a resolved configuration, one sentence each; empty when there is none.
+std::vector<std::string> validate(const ProxyConfig& config);
+
+/// The resolved configuration as YAML that apply_yaml() takes.
+std::string to_yaml(const ProxyConfig& config);
+
+}  // namespace feedbench::proxy
