@@ -1,0 +1,259 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "transports/rings/feed_log_layout.hpp"
+#include "transports/rings/feed_log_writer.hpp"
+#include "transports/rings/mirrored.hpp"
+#include "transports/rings/shared_bytes.hpp"
+#include "transports/transport.hpp"
+
+namespace feedbench::rings {
+
+enum class ReadStatus : std::uint8_t {
+  frame,  ///< The next frame is in `out`.
+  none,   ///< Nothing new has been published.
+  gap,    ///< The writer lapped this reader: out.missed_frames (>= 1) frames are gone; read on.
+};
+
+inline constexpr std::uint64_t kMissedBytesUnknown = UINT64_MAX;
+
+/// One frame as the reader found it. The numbers are its own copy; `data` points into the log,
+/// where the bytes stay intact until the writer comes round: confirm() after use, or copy().
+struct Frame {
+  std::uint64_t sequence = 0;
+  std::uint64_t offset = 0;  ///< Stream offset of the first byte.
+  std::uint32_t length = 0;  ///< Bytes, header included.
+  std::uint32_t topic = 0;   ///< 0: none.
+  std::uint8_t header_bytes = 0;
+  std::uint8_t opcode = 0;
+  std::uint16_t flags = 0;
+  std::uint32_t upstream_generation = 0;
+  PackedStamps packed_stamps;
+  const std::byte* data = nullptr;  ///< [length], contiguous, read-only.
+
+  std::uint64_t missed_frames = 0;  ///< With ReadStatus::gap alone.
+  /// Stream bytes between the last frame handed out and the next: with gap alone, or
+  /// kMissedBytesUnknown (the reader was lapped again while it looked).
+  std::uint64_t missed_bytes = 0;
+
+  [[nodiscard]] FrameStamps stamps() const noexcept { return packed_stamps.unpack(); }
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {data, length}; }
+  [[nodiscard]] std::span<const std::byte> payload() const noexcept {
+    return bytes().subspan(header_bytes);
+  }
+};
+
+/// Where a reader may be held up, for tests. Every call is empty and compiled away.
+struct NoReadHooks {
+  static void line_read() noexcept {
+  }  ///< The line's words are read, its sequence not yet checked again.
+  static void before_copy() noexcept {}  ///< Checked, nothing copied yet.
+  static void after_copy() noexcept {}   ///< Copied, not yet checked.
+};
+
+/// A feed log mapped read-only, or seen through the writer's own mapping.
+struct FeedLogView {
+  MirroredMapping mapping;  ///< Empty when attached to a writer of this process.
+  const FeedLogControl* control = nullptr;
+  const ProxyStats* stats = nullptr;
+  const IndexLine* lines = nullptr;
+  const std::byte* ring = nullptr;
+  std::uint64_t ring_mask = 0;
+  std::uint64_t line_mask = 0;
+
+  /// errors: not a feed log, another version, not sealed against shrinking, no address space.
+  static transports::Expected<FeedLogView> map(int fd, bool populate);
+  static FeedLogView attach(const FeedLogWriter& writer) noexcept;
+};
+
+/// One consumer of a feed log: a cursor. Any number of them, in any process; the writer does not
+/// know of them. Starts at the live edge.
+///
+/// A reader is lapped when the writer has overwritten the line or the bytes of the frame it wants.
+/// It then gets one `gap` with the number of frames it missed and goes on at the oldest frame that
+/// is still whole. The sum of frames and missed frames always equals the distance covered.
+///
+/// Cost: next() reads two shared cache lines, one of which seldom changes; no system call, no
+/// allocation. A gap costs a binary search over the index. thread: one.
+template <class Hooks = NoReadHooks>
+class BasicFeedLogReader {
+ public:
+  /// Maps the log behind a descriptor read-only; the descriptor may be closed afterwards.
+  /// populate: map every page now rather than at first touch. errors: see FeedLogView::map.
+  static transports::Expected<BasicFeedLogReader> map(int fd, bool populate = true,
+                                                      Hooks hooks = {}) {
+    auto view = FeedLogView::map(fd, populate);
+    if (!view) return tl::unexpected(view.error());
+    return BasicFeedLogReader(std::move(*view), hooks);
+  }
+  /// A reader in the writer's own process, through its mapping. The writer must outlive it.
+  static BasicFeedLogReader attach(const FeedLogWriter& writer, Hooks hooks = {}) noexcept {
+    return BasicFeedLogReader(FeedLogView::attach(writer), hooks);
+  }
+
+  /// The next frame is the first one published from now on.
+  void seek_live() noexcept {
+    const std::uint64_t head = view_.control->head_sequence.load(std::memory_order_acquire);
+    next_ = head + 1;
+    end_known_ = boundary_before(next_, end_);
+  }
+  /// The next frame is the oldest one that is still whole.
+  void seek_oldest() noexcept {
+    next_ = oldest_whole(1);
+    end_known_ = boundary_before(next_, end_);
+  }
+
+  /// Gives the next frame, if there is one. Status as ReadStatus says.
+  [[nodiscard]] ReadStatus next(Frame& out) noexcept {
+    const IndexLine& line = view_.lines[next_ & view_.line_mask];
+    const std::uint64_t sequence = line.sequence.load(std::memory_order_acquire);
+    if (sequence != next_) {
+      // Never used, the lap before, or the wanted frame staged: not published yet. Else: lapped.
+      return (sequence & ~kStagedBit) <= next_ ? ReadStatus::none : lapped(out);
+    }
+    read_line(line, out);
+    hooks_.line_read();
+    if (line.sequence.load(std::memory_order_relaxed) != next_ || !whole(out.offset))
+      return lapped(out);
+    out.sequence = next_++;
+    out.data = view_.ring + (out.offset & view_.ring_mask);
+    end_ = out.offset + out.length;
+    end_known_ = true;
+    return ReadStatus::frame;
+  }
+
+  /// True if everything read from frame.data up to now was the frame. False: throw it away.
+  [[nodiscard]] bool confirm(const Frame& frame) const noexcept {
+    order_bytes_before_limit();
+    return whole(frame.offset);
+  }
+
+  /// Copies the frame's bytes to the front of `to`. False, with `to` undefined, if the writer has
+  /// come round (what was copied may be torn), or if `to` is shorter than the frame.
+  [[nodiscard]] bool copy(const Frame& frame, std::span<std::byte> to) noexcept {
+    if (to.size() < frame.length || !whole(frame.offset)) return false;
+    hooks_.before_copy();
+    load_shared_bytes(to.data(), frame.data, frame.length);
+    hooks_.after_copy();
+    return confirm(frame);
+  }
+
+  /// Sequence number that next() gives next, if not lapped.
+  [[nodiscard]] std::uint64_t next_sequence() const noexcept { return next_; }
+  /// Last sequence number published, 0 if none.
+  [[nodiscard]] std::uint64_t head_sequence() const noexcept {
+    return view_.control->head_sequence.load(std::memory_order_acquire);
+  }
+  [[nodiscard]] std::uint64_t ring_bytes() const noexcept { return view_.ring_mask + 1; }
+  [[nodiscard]] std::uint64_t index_lines() const noexcept { return view_.line_mask + 1; }
+  [[nodiscard]] const ProxyStats& stats() const noexcept { return *view_.stats; }
+  [[nodiscard]] WriterState writer_state() const noexcept {
+    return static_cast<WriterState>(view_.stats->writer_state.load(std::memory_order_acquire));
+  }
+
+ private:
+  BasicFeedLogReader(FeedLogView view, Hooks hooks) noexcept
+      : view_(std::move(view)), hooks_(hooks) {
+    seek_live();
+  }
+
+  // True if the bytes from `offset` on were not yet free to be overwritten.
+  [[nodiscard]] bool whole(std::uint64_t offset) const noexcept {
+    return offset + view_.ring_mask + 1 >=
+           view_.control->write_limit.load(std::memory_order_acquire);
+  }
+
+  static void read_line(const IndexLine& line, Frame& out) noexcept {
+    constexpr auto kAcquire = std::memory_order_acquire;
+    out.offset = line.offset.load(kAcquire);
+    const std::uint64_t length_topic = line.length_topic.load(kAcquire);
+    const std::uint64_t head = line.header_opcode_flags_generation.load(kAcquire);
+    out.packed_stamps.handler_ticks = line.handler_ticks.load(kAcquire);
+    const std::uint64_t nic_wake = line.back_nic_wake.load(kAcquire);
+    const std::uint64_t read_plain = line.back_read_plain.load(kAcquire);
+    const std::uint64_t parsed = line.back_parsed.load(kAcquire);
+    out.length = static_cast<std::uint32_t>(length_topic);
+    out.topic = static_cast<std::uint32_t>(length_topic >> 32);
+    out.header_bytes = static_cast<std::uint8_t>(head);
+    out.opcode = static_cast<std::uint8_t>(head >> 8);
+    out.flags = static_cast<std::uint16_t>(head >> 16);
+    out.upstream_generation = static_cast<std::uint32_t>(head >> 32);
+    auto& back = out.packed_stamps.back_ticks;
+    back[0] = static_cast<std::uint32_t>(nic_wake);
+    back[1] = static_cast<std::uint32_t>(nic_wake >> 32);
+    back[2] = static_cast<std::uint32_t>(read_plain);
+    back[3] = static_cast<std::uint32_t>(read_plain >> 32);
+    back[4] = static_cast<std::uint32_t>(parsed);
+  }
+
+  // Reads where a frame lies; false if its line holds it no longer (or not yet).
+  bool locate(std::uint64_t sequence, std::uint64_t& begin, std::uint64_t& end) const noexcept {
+    const IndexLine& line = view_.lines[sequence & view_.line_mask];
+    if (line.sequence.load(std::memory_order_acquire) != sequence) return false;
+    begin = line.offset.load(std::memory_order_acquire);
+    end = begin + static_cast<std::uint32_t>(line.length_topic.load(std::memory_order_acquire));
+    return line.sequence.load(std::memory_order_relaxed) == sequence;
+  }
+
+  // The oldest frame from `from` on whose line and bytes are intact, or the one after the head.
+  // Older frames are lost before younger ones, so the search can halve.
+  std::uint64_t oldest_whole(std::uint64_t from) const noexcept {
+    const std::uint64_t head = head_sequence();
+    std::uint64_t low = std::max(from, head > view_.line_mask ? head - view_.line_mask : 1);
+    std::uint64_t high = std::max(head + 1, low);
+    while (low < high) {
+      const std::uint64_t middle = low + (high - low) / 2;
+      std::uint64_t begin = 0;
+      std::uint64_t end = 0;
+      if (locate(middle, begin, end) && whole(begin)) {
+        high = middle;
+      } else {
+        low = middle + 1;
+      }
+    }
+    return low;
+  }
+
+  // Where the stream stands just before frame `sequence`: its own start, or the end of the one
+  // before if it is not published yet. False if both lines are gone already.
+  bool boundary_before(std::uint64_t sequence, std::uint64_t& offset) const noexcept {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+    if (locate(sequence, begin, end)) {
+      offset = begin;
+      return true;
+    }
+    if (sequence == 1) {
+      offset = 0;
+      return true;
+    }
+    if (!locate(sequence - 1, begin, end)) return false;
+    offset = end;
+    return true;
+  }
+
+  [[gnu::noinline, gnu::cold]] ReadStatus lapped(Frame& out) noexcept {
+    const std::uint64_t wanted = next_;
+    next_ = oldest_whole(wanted + 1);  // `wanted` itself is known to be gone
+    out.missed_frames = next_ - wanted;
+    const std::uint64_t last_end = end_;
+    const bool last_known = end_known_;
+    end_known_ = boundary_before(next_, end_);
+    out.missed_bytes = last_known && end_known_ ? end_ - last_end : kMissedBytesUnknown;
+    return ReadStatus::gap;
+  }
+
+  FeedLogView view_;
+  std::uint64_t next_ = 1;
+  std::uint64_t end_ = 0;  // stream offset right after the last frame given, if end_known_
+  bool end_known_ = true;
+  [[no_unique_address]] Hooks hooks_;
+};
+
+using FeedLogReader = BasicFeedLogReader<>;
+
+}  // namespace feedbench::rings

@@ -1,0 +1,96 @@
+#include "transports/rings/feed_log_writer.hpp"
+
+#include <fcntl.h>
+
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <new>
+#include <utility>
+
+namespace feedbench::rings {
+namespace {
+
+constexpr std::uint64_t kLimitStepsPerLap = 16;
+
+std::string fault_in(const FeedLogOptions& options) {
+  if (!std::has_single_bit(options.ring_bytes) || options.ring_bytes < kSharedPageBytes ||
+      options.ring_bytes > (std::size_t{2} << 30)) {
+    return "ring_bytes is " + std::to_string(options.ring_bytes) +
+           ", but must be a power of two from 4096 to 2147483648";
+  }
+  if (!std::has_single_bit(options.index_lines) || options.index_lines < 8 ||
+      options.index_lines > (std::size_t{1} << 26)) {
+    return "index_lines is " + std::to_string(options.index_lines) +
+           ", but must be a power of two from 8 to 67108864";
+  }
+  return {};
+}
+
+std::size_t round_up(std::size_t bytes, std::size_t unit) {
+  return (bytes + unit - 1) / unit * unit;
+}
+
+}  // namespace
+
+transports::Expected<FeedLogWriter> FeedLogWriter::create(const FeedLogOptions& options) {
+  if (const std::string fault = fault_in(options); !fault.empty()) {
+    return tl::unexpected(
+        transports::Error{"create feed log " + options.name + ": " + fault, EINVAL});
+  }
+  const std::size_t index_offset = 2 * kSharedPageBytes;
+  const std::size_t page = page_bytes_wanted(options.memory);
+  const std::size_t head_bytes =
+      round_up(index_offset + options.index_lines * kIndexLineBytes, page);
+  // A ring below the huge page size is itself rounded away by no one: its mirror needs whole pages.
+  if (options.ring_bytes % page != 0) {
+    return tl::unexpected(transports::Error{
+        "create feed log " + options.name + ": ring_bytes is " +
+            std::to_string(options.ring_bytes) +
+            ", less than one huge page (choose at least 2097152, or no huge pages)",
+        EINVAL});
+  }
+  auto file = create_memory_file(options.name, head_bytes + options.ring_bytes, options.memory);
+  if (!file) return tl::unexpected(file.error());
+  auto mapping =
+      MirroredMapping::map(file->descriptor.get(), head_bytes, options.ring_bytes,
+                           Access::read_write, options.memory.pre_fault, file->page_bytes);
+  if (!mapping) return tl::unexpected(mapping.error());
+  // The mapping above stays writable; from here on nobody can make another one, or change the size.
+  constexpr int kSeals = F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+  if (::fcntl(file->descriptor.get(), F_ADD_SEALS, kSeals) != 0) {
+    const int os_error = errno;
+    return tl::unexpected(transports::Error{
+        "create feed log " + options.name +
+            ": seal the memory against writing (Linux 5.1 or newer): " + std::strerror(os_error),
+        os_error});
+  }
+  return FeedLogWriter(std::move(*file), std::move(*mapping), options, index_offset);
+}
+
+FeedLogWriter::FeedLogWriter(MemoryFile file, MirroredMapping mapping,
+                             const FeedLogOptions& options, std::size_t index_offset)
+    : ring_(mapping.ring()),
+      ring_mask_(options.ring_bytes - 1),
+      line_mask_(options.index_lines - 1),
+      limit_step_(options.ring_bytes / kLimitStepsPerLap),
+      descriptor_(std::move(file.descriptor)),
+      mapping_(std::move(mapping)),
+      huge_pages_refused_(std::move(file.huge_pages_refused)) {
+  std::byte* const base = mapping_.base();
+  control_ = new (base) FeedLogControl{};
+  stats_ = new (base + kSharedPageBytes) ProxyStats{};
+  // The file is all zeros, which is what unused lines are: touching each would fault it in.
+  lines_ = reinterpret_cast<IndexLine*>(base + index_offset);
+  control_->version = kFeedLogVersion;
+  control_->index_line_bytes = kIndexLineBytes;
+  control_->ring_bytes = options.ring_bytes;
+  control_->index_lines = options.index_lines;
+  control_->stats_offset = kSharedPageBytes;
+  control_->index_offset = index_offset;
+  control_->ring_offset = mapping_.head_bytes();
+  control_->page_bytes = file.page_bytes;
+  control_->magic = kFeedLogMagic;
+}
+
+}  // namespace feedbench::rings
