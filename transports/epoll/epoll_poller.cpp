@@ -1,0 +1,37 @@
+#include "transports/epoll/epoll_poller.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+
+namespace feedbench::transports {
+
+EpollPoller::EpollPoller(const TransportOptions&) : descriptor_(::epoll_create1(EPOLL_CLOEXEC)) {
+  if (descriptor_ < 0) throw sockets::make_error("open epoll", "epoll_create1", errno);
+}
+
+EpollPoller::~EpollPoller() { ::close(descriptor_); }
+
+int EpollPoller::control(int descriptor, readiness::Token token, std::uint32_t events) noexcept {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = token;
+  return ::epoll_ctl(descriptor_, EPOLL_CTL_ADD, descriptor, &event) == 0 ? 0 : errno;
+}
+
+int EpollPoller::sleep_for_events(std::int64_t timeout_ns) noexcept {
+  if (timeout_ns < 0) return ::epoll_wait(descriptor_, events_.data(), kEventsMax, -1);
+  if (precise_) {
+    const timespec timeout{timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
+    const int count = ::epoll_pwait2(descriptor_, events_.data(), kEventsMax, &timeout, nullptr);
+    if (count >= 0 || errno != ENOSYS) return count;
+    precise_ = false;
+  }
+  // Rounded up: waking before the deadline would make the caller spin through its last millisecond.
+  const std::int64_t milliseconds = std::min<std::int64_t>((timeout_ns + 999'999) / 1'000'000, INT_MAX);
+  return ::epoll_wait(descriptor_, events_.data(), kEventsMax, static_cast<int>(milliseconds));
+}
+
+}  // namespace feedbench::transports

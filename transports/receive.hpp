@@ -1,0 +1,90 @@
+#pragma once
+
+#include <linux/errqueue.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <array>
+#include <cstddef>
+#include <cstring>
+#include <ctime>
+#include <span>
+
+#include "transports/clock.hpp"
+#include "transports/transport.hpp"
+
+/// The system calls that move bytes, shared by the kernel transports. Hot: inline, no allocation, errors by errno.
+namespace feedbench::transports {
+
+/// Room for the control message that carries receive stamps (three timespecs).
+inline constexpr std::size_t kStampControlBytes = CMSG_SPACE(sizeof(scm_timestamping));
+
+/// The receive stamp in a control buffer, absent if the kernel gave none.
+inline WallInstant find_nic_stamp(msghdr& message) noexcept {
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+       header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_TIMESTAMPING) continue;
+    scm_timestamping stamps;
+    std::memcpy(&stamps, CMSG_DATA(header), sizeof(stamps));
+    const auto& software = stamps.ts[0];
+    return {static_cast<std::int64_t>(software.tv_sec) * 1'000'000'000 + software.tv_nsec};
+  }
+  return {};
+}
+
+/// Receives without waiting. returns what recv() does; errno is set.
+inline ssize_t receive_plain(int descriptor, std::span<std::byte> space) noexcept {
+  return ::recv(descriptor, space.data(), space.size(), MSG_DONTWAIT);
+}
+
+/// The same with the kernel's stamp of the segment that holds the last byte.
+inline ssize_t receive_stamped(int descriptor, std::span<std::byte> space,
+                               WallInstant& nic) noexcept {
+  alignas(cmsghdr) std::array<std::byte, kStampControlBytes> control;
+  iovec to{space.data(), space.size()};
+  msghdr message{};
+  message.msg_iov = &to;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  const ssize_t received = ::recvmsg(descriptor, &message, MSG_DONTWAIT);
+  if (received > 0) nic = find_nic_stamp(message);
+  return received;
+}
+
+/// Sends what the socket takes without waiting. returns what send() does; errno is set.
+inline ssize_t send_ranges(int descriptor, std::span<const ConstRange> ranges) noexcept {
+  constexpr int kFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
+  if (ranges.size() == 1) return ::send(descriptor, ranges[0].data, ranges[0].bytes, kFlags);
+  std::array<iovec, kMaxRanges> vectors;
+  for (std::size_t i = 0; i < ranges.size(); ++i) {
+    vectors[i] = {const_cast<std::byte*>(ranges[i].data), ranges[i].bytes};
+  }
+  msghdr message{};
+  message.msg_iov = vectors.data();
+  message.msg_iovlen = ranges.size();
+  return ::sendmsg(descriptor, &message, kFlags);
+}
+
+/// Sum of the ranges' lengths.
+inline std::size_t total_bytes(std::span<const ConstRange> ranges) noexcept {
+  std::size_t total = 0;
+  for (const ConstRange& range : ranges) total += range.bytes;
+  return total;
+}
+
+/// Throws away what a socket has received, without copying it. returns true when the peer is gone or the socket dead,
+/// false when more may come.
+inline bool discard_received(int descriptor) noexcept {
+  constexpr std::size_t kAtOnce = 1u << 20;
+  constexpr int kRounds = 64;  // a peer that floods a closed connection gets the RST it asks for
+  for (int i = 0; i < kRounds; ++i) {
+    const ssize_t n = ::recv(descriptor, nullptr, kAtOnce, MSG_DONTWAIT | MSG_TRUNC);
+    if (n > 0) continue;
+    return n == 0 || (errno != EAGAIN && errno != EINTR);
+  }
+  return true;
+}
+
+}  // namespace feedbench::transports
