@@ -5,7 +5,8 @@
 #include <compare>
 #include <cstdint>
 
-/// Clock domains are types: subtracting an instant of one clock from an instant of another does not compile.
+/// Clock domains are types: subtracting an instant of one clock from an instant of another does not
+/// compile.
 namespace feedbench::transports {
 
 /// A length of time in ticks of the invariant TSC. May be negative.
@@ -41,13 +42,16 @@ struct WallInstant {
   constexpr auto operator<=>(const WallInstant&) const = default;
 };
 
-/// An instant of CLOCK_MONOTONIC (or of a simulation's virtual clock), nanoseconds. Deadlines and timers use it.
+/// An instant of CLOCK_MONOTONIC (or of a simulation's virtual clock), nanoseconds. Deadlines and
+/// timers use it.
 struct MonotonicInstant {
   std::int64_t ns = 0;
   static MonotonicInstant now() noexcept;
   constexpr auto operator<=>(const MonotonicInstant&) const = default;
   constexpr MonotonicInstant operator+(std::int64_t by_ns) const noexcept { return {ns + by_ns}; }
-  constexpr std::int64_t operator-(MonotonicInstant earlier) const noexcept { return ns - earlier.ns; }
+  constexpr std::int64_t operator-(MonotonicInstant earlier) const noexcept {
+    return ns - earlier.ns;
+  }
 };
 
 }  // namespace feedbench::transports

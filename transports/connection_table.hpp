@@ -8,8 +8,8 @@
 #include "transports/mapped_array.hpp"
 #include "transports/transport.hpp"
 
-/// The connections of one transport: slots by index, generations, and the lists that slots are queued on. Nothing here
-/// allocates after construction; a slot costs 128 bytes once it was used.
+/// The connections of one transport: slots by index, generations, and the lists that slots are
+/// queued on. Nothing here allocates after construction; a slot costs 128 bytes once it was used.
 namespace feedbench::transports {
 
 enum class ConnectionState : std::uint8_t {
@@ -18,7 +18,8 @@ enum class ConnectionState : std::uint8_t {
   open,
   failed,     // an error is known; what was received before is still to be delivered, then on_close
   closing,    // close() or abort() was called; on_close is still to be delivered
-  lingering,  // on_close was delivered; the socket waits for the peer's FIN so that no RST eats what was sent
+  lingering,  // on_close was delivered; the socket waits for the peer's FIN so that no RST eats
+              // what was sent
 };
 
 /// Membership of a doubly linked list of slots.
@@ -28,7 +29,8 @@ struct SlotLinks {
   bool linked;
 };
 
-/// What is left of an outstanding send. Up to two ranges live in the slot, more in the table's spill area.
+/// What is left of an outstanding send. Up to two ranges live in the slot, more in the table's
+/// spill area.
 struct PendingSend {
   static constexpr std::size_t kInlineRanges = 2;
   std::array<ConstRange, kInlineRanges> ranges;
@@ -112,8 +114,10 @@ class ConnectionTable {
   [[nodiscard]] std::uint32_t high_water() const noexcept { return high_water_; }
   MappedArray<ConnectionSlot>& slots() noexcept { return slots_; }
   ConnectionSlot& operator[](std::uint32_t index) noexcept { return slots_[index]; }
+  const ConnectionSlot& operator[](std::uint32_t index) const noexcept { return slots_[index]; }
 
-  /// Takes a free slot, the last freed first (its memory is warm). returns an invalid Conn when all are in use.
+  /// Takes a free slot, the last freed first (its memory is warm). returns an invalid Conn when all
+  /// are in use.
   Conn take(int descriptor, ConnectionState state, const ConnOptions& options,
             bool accepted) noexcept {
     std::uint32_t index;

@@ -11,8 +11,9 @@
 
 namespace feedbench::transports {
 
-/// A zero-filled array of which only the pages that are used take memory: a table can be sized for the most connections
-/// allowed and still cost only what the open ones need. T must be valid when all its bytes are zero.
+/// A zero-filled array of which only the pages that are used take memory: a table can be sized for
+/// the most connections allowed and still cost only what the open ones need. T must be valid when
+/// all its bytes are zero.
 template <class T>
 class MappedArray {
   static_assert(std::is_trivially_destructible_v<T>);

@@ -14,7 +14,8 @@
 #include "transports/clock.hpp"
 #include "transports/transport.hpp"
 
-/// The system calls that move bytes, shared by the kernel transports. Hot: inline, no allocation, errors by errno.
+/// The system calls that move bytes, shared by the kernel transports. Hot: inline, no allocation,
+/// errors by errno.
 namespace feedbench::transports {
 
 /// Room for the control message that carries receive stamps (three timespecs).
@@ -74,8 +75,8 @@ inline std::size_t total_bytes(std::span<const ConstRange> ranges) noexcept {
   return total;
 }
 
-/// Throws away what a socket has received, without copying it. returns true when the peer is gone or the socket dead,
-/// false when more may come.
+/// Throws away what a socket has received, without copying it. returns true when the peer is gone
+/// or the socket dead, false when more may come.
 inline bool discard_received(int descriptor) noexcept {
   constexpr std::size_t kAtOnce = 1u << 20;
   constexpr int kRounds = 64;  // a peer that floods a closed connection gets the RST it asks for

@@ -122,26 +122,27 @@ Expected<Listening> listen(std::string_view transport, const Endpoint& endpoint,
   const std::string what = title("listen", transport);
   auto address = parse(what, endpoint);
   if (!address) return tl::unexpected(address.error());
-  const int descriptor = ::socket(address->storage.ss_family,
-                                  SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+  const int descriptor =
+      ::socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
   if (descriptor < 0) return tl::unexpected(make_error(what, "socket", errno));
   const int on = 1;
   ::setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  // Accepted sockets inherit the options of the listener, so an accept costs one system call and no more.
+  // Accepted sockets inherit the options of the listener, so an accept costs one system call and no
+  // more.
   if (const char* option = apply(descriptor, options)) {
     return give_up(descriptor, what, std::string("set ") + option, errno);
   }
   if (::bind(descriptor, address->get(), address->bytes) != 0) {
     const int reason = errno;
-    return give_up(descriptor, what, "bind " + to_string(endpoint), reason,
-                   reason == EADDRINUSE ? "choose another port or stop the program that has it"
-                                        : "");
+    return give_up(
+        descriptor, what, "bind " + to_string(endpoint), reason,
+        reason == EADDRINUSE ? "choose another port or stop the program that has it" : "");
   }
   if (::listen(descriptor, kBacklog) != 0) {
     const int reason = errno;
-    return give_up(descriptor, what, "listen " + to_string(endpoint), reason,
-                   reason == EADDRINUSE ? "choose another port or stop the program that has it"
-                                        : "");
+    return give_up(
+        descriptor, what, "listen " + to_string(endpoint), reason,
+        reason == EADDRINUSE ? "choose another port or stop the program that has it" : "");
   }
   return Listening{descriptor, bound_endpoint(descriptor)};
 }
@@ -151,8 +152,8 @@ Expected<Connecting> connect(std::string_view transport, const Endpoint& endpoin
   const std::string what = title("connect", transport);
   auto address = parse(what, endpoint);
   if (!address) return tl::unexpected(address.error());
-  const int descriptor = ::socket(address->storage.ss_family,
-                                  SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+  const int descriptor =
+      ::socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
   if (descriptor < 0) {
     return tl::unexpected(make_error(what, "socket for " + to_string(endpoint), errno,
                                      errno == EMFILE ? "raise the limit with ulimit -n" : ""));

@@ -4,7 +4,8 @@
 
 #include "transports/transport.hpp"
 
-/// Cold socket work shared by the kernel transports: all of it set-up, none of it on the path of a message.
+/// Cold socket work shared by the kernel transports: all of it set-up, none of it on the path of a
+/// message.
 namespace feedbench::transports::sockets {
 
 /// A listening, non-blocking TCP socket and the endpoint it is bound to.
@@ -16,15 +17,20 @@ struct Listening {
 /// A non-blocking TCP socket whose connect() was started.
 struct Connecting {
   int descriptor = -1;
-  int os_error = 0;          ///< not 0: the network answered at once with this errno (refused, unreachable).
+  int os_error =
+      0;  ///< not 0: the network answered at once with this errno (refused, unreachable).
   bool established = false;  ///< connect() returned 0.
 };
 
-/// Listens on `endpoint`; accepted sockets inherit `options`. errors: bad address, port in use, no permission.
-Expected<Listening> listen(std::string_view transport, const Endpoint& endpoint, const ConnOptions& options);
+/// Listens on `endpoint`; accepted sockets inherit `options`. errors: bad address, port in use, no
+/// permission.
+Expected<Listening> listen(std::string_view transport, const Endpoint& endpoint,
+                           const ConnOptions& options);
 
-/// Opens a socket and starts to connect. errors: bad address, out of descriptors. What the network answers is not an error here.
-Expected<Connecting> connect(std::string_view transport, const Endpoint& endpoint, const ConnOptions& options);
+/// Opens a socket and starts to connect. errors: bad address, out of descriptors. What the network
+/// answers is not an error here.
+Expected<Connecting> connect(std::string_view transport, const Endpoint& endpoint,
+                             const ConnOptions& options);
 
 /// Makes the close of this socket send RST instead of FIN.
 void set_reset_on_close(int descriptor) noexcept;
@@ -33,20 +39,23 @@ void set_reset_on_close(int descriptor) noexcept;
 int take_error(int descriptor) noexcept;
 
 /// Builds "listen epoll: bind 127.0.0.1:80: Permission denied (hint)".
-Error make_error(std::string_view what, std::string_view detail, int os_error, std::string_view hint = {});
+Error make_error(std::string_view what, std::string_view detail, int os_error,
+                 std::string_view hint = {});
 
 /// errno of a failed connect, receive or send -> the reason on_close tells.
 CloseInfo close_info(int os_error) noexcept;
 
-/// A descriptor kept in reserve: when the process runs out of descriptors it is given up for a moment, so that a waiting
-/// connection can be accepted and refused instead of being reported as ready for ever.
+/// A descriptor kept in reserve: when the process runs out of descriptors it is given up for a
+/// moment, so that a waiting connection can be accepted and refused instead of being reported as
+/// ready for ever.
 class SpareDescriptor {
  public:
   SpareDescriptor() noexcept;
   ~SpareDescriptor();
   SpareDescriptor(const SpareDescriptor&) = delete;
   SpareDescriptor& operator=(const SpareDescriptor&) = delete;
-  /// Accepts one connection of `listener` and closes it. returns false when there was none or no spare.
+  /// Accepts one connection of `listener` and closes it. returns false when there was none or no
+  /// spare.
   bool refuse_one(int listener) noexcept;
 
  private:

@@ -10,22 +10,39 @@
 
 #include "transports/clock.hpp"
 
-/// The contract that every transport keeps: select, epoll, io_uring, and later AF_XDP and the simulation.
+/// The contract that every transport keeps: select, epoll, io_uring, and later AF_XDP and the
+/// simulation.
 ///
 /// Axioms (the conformance suite tests each of them against each transport):
 ///  1. One thread. Everything but wake() is called from the thread that calls poll().
 ///  2. Callbacks come from inside poll() alone, never from inside listen/connect/send/close.
-///  3. Each Conn gets exactly one on_open (accepted or connected), then any number of on_receive / on_sent, then exactly
-///     one on_close. A connect that fails gets on_close without on_open. Nothing follows on_close; the handle is dead.
-///  4. Bytes arrive in order, none lost, none twice. The span given to on_receive is valid for the call alone, unless
-///     the handler lent the memory (ConnOptions::lend_memory), in which case it is the head of the span it lent.
-///  5. At most one send is outstanding a connection. `completed` frees the memory at once and no on_sent follows;
-///     `pending` means the ranges (and the array of ranges is copied, up to kMaxRanges) stay untouched until on_sent.
-///  6. on_sent(conn, n): n is less than asked only after cancel_send(); those n bytes are the ones that left.
-///  7. close() never blocks. Bytes of sends that completed are still delivered, then FIN; a pending send is abandoned and
-///     its memory stays in use until on_close. abort() sends RST.
-///  8. After set-up nothing allocates, throws or locks per message. Errors are values; constructors may throw Error.
-///  9. No file descriptor appears in this interface.
+///  3. Each Conn gets exactly one on_open (accepted or connected), then any number of on_receive /
+///     on_sent, then exactly one on_close. A connect that fails gets on_close without on_open.
+///     Nothing follows on_close; the handle is dead, also for calls from within on_close.
+///  4. Bytes arrive in order, none lost, none twice. The span given to on_receive is valid for the
+///  call
+///     alone, unless the handler lent the memory (ConnOptions::lend_memory), in which case it is
+///     the head of the span it lent. receive_space() may be asked again before on_receive came: the
+///     newest answer counts, unless a receive is under way in the earlier one; so answer alike.
+///  5. At most one send is outstanding a connection. `completed` frees the memory at once and no
+///     on_sent follows; `pending` means the memory stays untouched until on_sent or on_close (the
+///     array of ranges itself is copied). `closed` means nothing was done, and on_close has come or
+///     will. A send before on_open is `closed` too.
+///  6. on_sent(conn, n): n is less than asked only after cancel_send(); those n bytes are the ones
+///     that left, counted from the start of the send.
+///  7. close() never blocks. Bytes of sends that completed are still delivered, then FIN, whatever
+///  the
+///     peer is sending meanwhile; a pending send is abandoned and its memory stays in use until
+///     on_close, which the next poll() delivers with CloseReason::local. Nothing is received after
+///     close(). abort() does the same with RST instead.
+///  8. The peer's FIN ends the connection: what it sent before is delivered, then on_close. There
+///  is
+///     no half-open life after it. The peer's RST and errors likewise: what was received first.
+///  9. After set-up nothing allocates, throws or locks per message. Errors are values; constructors
+///     may throw Error.
+/// 10. No file descriptor appears in this interface.
+/// 11. poll() is fair: no connection is served twice, but for a bounded number of chunks, while
+///     another waits. It may return early, and with 0.
 namespace feedbench::transports {
 
 enum class Wait : std::uint8_t {
@@ -36,25 +53,30 @@ enum class Wait : std::uint8_t {
 /// A numeric address and a port. Name resolution is the caller's business (set-up, not hot).
 struct Endpoint {
   std::string address = "127.0.0.1";  ///< IPv4 or IPv6, numeric.
-  std::uint16_t port = 0;             ///< 0 for listen(): any free port; listen() returns the one chosen.
+  std::uint16_t port = 0;  ///< 0 for listen(): any free port; listen() returns the one chosen.
   bool operator==(const Endpoint&) const = default;
 };
 std::string to_string(const Endpoint& endpoint);
 
-/// Names one connection of one transport. A handle is never reused: generation differs when index comes again.
+/// Names one connection of one transport. A handle is never reused: generation differs when index
+/// comes again.
 struct Conn {
-  std::uint32_t index = UINT32_MAX;  ///< dense, < TransportOptions::connections_max: use it to index your own table.
+  std::uint32_t index =
+      UINT32_MAX;  ///< dense, < TransportOptions::connections_max: use it to index your own table.
   std::uint32_t generation = 0;
   constexpr bool operator==(const Conn&) const = default;
   [[nodiscard]] constexpr bool valid() const noexcept { return index != UINT32_MAX; }
 };
 
-/// Where the time of one received chunk went, before the handler saw it. Absent stamps are absent, never zero ticks.
+/// Where the time of one received chunk went, before the handler saw it. Absent stamps are absent,
+/// never zero ticks.
 struct RxStamps {
-  /// Stage 1: when the kernel received the segment that holds the *last byte* of this chunk. It therefore belongs to the
-  /// message that ends with this chunk and to no other. Absent unless ConnOptions::nic_stamps and the kernel gave one.
+  /// Stage 1: when the kernel received the segment that holds the *last byte* of this chunk. It
+  /// therefore belongs to the message that ends with this chunk and to no other. Absent unless
+  /// ConnOptions::nic_stamps and the kernel gave one.
   TscInstant nic;
-  TscInstant wake;  ///< Stage 2: the event loop woke (this poll's wait returned / this completion was seen).
+  TscInstant wake;  ///< Stage 2: the event loop woke (this poll's wait returned / this completion
+                    ///< was seen).
   TscInstant read;  ///< Stage 3: the read of this chunk began.
 };
 
@@ -78,7 +100,8 @@ struct ConstRange {
   const std::byte* data = nullptr;
   std::size_t bytes = 0;
 };
-inline constexpr std::size_t kMaxRanges = 16;  ///< per send(); more is a programming error (SendStatus::invalid).
+inline constexpr std::size_t kMaxRanges =
+    16;  ///< per send(); more is a programming error (SendStatus::invalid).
 
 enum class SendStatus : std::uint8_t {
   completed,  ///< All bytes were taken; the memory is yours again; no on_sent follows.
@@ -88,8 +111,9 @@ enum class SendStatus : std::uint8_t {
   invalid,    ///< No range, too many ranges, or an empty total: nothing was done.
 };
 
-/// A set-up error: what was tried, on what, and why it failed; one sentence, fit to be shown to the user.
-/// Example: "listen epoll: bind 127.0.0.1:8080: Address already in use (choose another port with --listen)".
+/// A set-up error: what was tried, on what, and why it failed; one sentence, fit to be shown to the
+/// user. Example: "listen epoll: bind 127.0.0.1:8080: Address already in use (choose another port
+/// with --listen)".
 struct Error {
   std::string message;
   int os_error = 0;
@@ -99,49 +123,55 @@ using Expected = tl::expected<T, Error>;
 
 /// What a transport is created with. Each has a default that is right for most uses.
 struct TransportOptions {
-  Wait wait = Wait::block;                          ///< How poll() waits.
-  std::uint32_t connections_max = 4096;             ///< Tables are sized once for this many; more are refused at accept (counted).
-  std::size_t receive_buffer_bytes = 256 * 1024;    ///< Largest chunk one on_receive gets from transport-owned memory.
-  std::uint32_t receive_buffers = 64;               ///< io_uring: buffers of the provided-buffer ring (of 4 KiB each, see its README).
-  std::uint32_t queue_entries = 1024;               ///< io_uring: submission queue entries (completions: four times as many).
+  Wait wait = Wait::block;  ///< How poll() waits.
+  std::uint32_t connections_max =
+      4096;  ///< Tables are sized once for this many; more are refused at accept (counted).
+  std::size_t receive_buffer_bytes =
+      256 * 1024;  ///< Largest chunk one on_receive gets from transport-owned memory.
+  std::uint32_t receive_buffers =
+      64;  ///< io_uring: buffers of the provided-buffer ring (of 4 KiB each, see its README).
+  std::uint32_t queue_entries =
+      1024;  ///< io_uring: submission queue entries (completions: four times as many).
 };
 
 /// How one connection (or each accepted one, for listen) behaves.
 struct ConnOptions {
-  bool no_delay = true;         ///< TCP_NODELAY.
-  bool nic_stamps = false;      ///< Ask the kernel for receive stamps (stage 1).
-  bool lend_memory = false;     ///< Receive straight into Handler::receive_space(conn) (the feed log) instead of transport memory.
-  int send_buffer_bytes = 0;    ///< SO_SNDBUF; 0 keeps the kernel's default and its auto-tuning.
-  int receive_buffer_bytes = 0; ///< SO_RCVBUF; 0 likewise.
+  bool no_delay = true;       ///< TCP_NODELAY.
+  bool nic_stamps = false;    ///< Ask the kernel for receive stamps (stage 1).
+  bool lend_memory = false;   ///< Receive straight into Handler::receive_space(conn) (the feed log)
+                              ///< instead of transport memory.
+  int send_buffer_bytes = 0;  ///< SO_SNDBUF; 0 keeps the kernel's default and its auto-tuning.
+  int receive_buffer_bytes = 0;  ///< SO_RCVBUF; 0 likewise.
 };
 
 /// Counted, never logged. Single writer: the polling thread.
 struct TransportCounters {
-  std::uint64_t polls = 0;                 ///< Calls of poll().
-  std::uint64_t system_calls = 0;          ///< System calls made by this transport, all kinds.
-  std::uint64_t receives = 0;              ///< Chunks handed to on_receive.
+  std::uint64_t polls = 0;         ///< Calls of poll().
+  std::uint64_t system_calls = 0;  ///< System calls made by this transport, all kinds.
+  std::uint64_t receives = 0;      ///< Chunks handed to on_receive.
   std::uint64_t bytes_received = 0;
-  std::uint64_t sends = 0;                 ///< send() calls accepted.
+  std::uint64_t sends = 0;  ///< send() calls accepted.
   std::uint64_t bytes_sent = 0;
-  std::uint64_t sends_partial = 0;         ///< Sends that did not complete at once (socket buffer full).
-  std::uint64_t accepts_refused = 0;       ///< Connections refused because connections_max was reached.
-  std::uint64_t nic_stamps = 0;            ///< Chunks that carry stage 1.
-  std::uint64_t nic_stamps_absent = 0;     ///< Chunks of nic_stamps connections that carry none.
+  std::uint64_t sends_partial = 0;    ///< Sends that did not complete at once (socket buffer full).
+  std::uint64_t accepts_refused = 0;  ///< Connections refused because connections_max was reached.
+  std::uint64_t nic_stamps = 0;       ///< Chunks that carry stage 1.
+  std::uint64_t nic_stamps_absent = 0;  ///< Chunks of nic_stamps connections that carry none.
 };
 
 /// What a handler must offer. All are called from inside poll().
 template <class H>
-concept TransportHandler =
-    requires(H h, Conn conn, std::span<std::byte> bytes, RxStamps stamps, CloseInfo info, std::size_t n, bool accepted) {
-      { h.on_open(conn, accepted) };           // accepted: true from listen(), false from connect()
-      { h.on_receive(conn, bytes, stamps) };   // bytes: [n], n >= 1; writable (unmask in place)
-      { h.on_sent(conn, n) };                  // only after SendStatus::pending
-      { h.on_close(conn, info) };
-      { h.on_wake() };                         // after wake() from another thread; calls may be merged
-      // Only for lend_memory connections: where the next chunk goes. An empty span pauses receiving on this connection
-      // until resume_receive(conn). The memory stays lent until on_receive or on_close of this connection.
-      { h.receive_space(conn) } -> std::same_as<std::span<std::byte>>;
-    };
+concept TransportHandler = requires(H h, Conn conn, std::span<std::byte> bytes, RxStamps stamps,
+                                    CloseInfo info, std::size_t n, bool accepted) {
+  {h.on_open(conn, accepted)};          // accepted: true from listen(), false from connect()
+  {h.on_receive(conn, bytes, stamps)};  // bytes: [n], n >= 1; writable (unmask in place)
+  {h.on_sent(conn, n)};                 // only after SendStatus::pending
+  {h.on_close(conn, info)};
+  {h.on_wake()};  // after wake() from another thread; calls may be merged
+  // Only for lend_memory connections: where the next chunk goes. An empty span pauses receiving on
+  // this connection until resume_receive(conn). The memory stays lent until on_receive or on_close
+  // of this connection.
+  { h.receive_space(conn) } -> std::same_as<std::span<std::byte>>;
+};
 
 /// A handler for concept checks alone.
 struct ArchetypeHandler {
@@ -154,27 +184,34 @@ struct ArchetypeHandler {
 };
 
 template <class T>
-concept Transport = requires(T t, const T ct, ArchetypeHandler& h, Conn conn, const Endpoint& endpoint,
-                             const ConnOptions& options, std::span<const ConstRange> ranges, MonotonicInstant deadline) {
-  requires std::constructible_from<T, const TransportOptions&>;  // throws Error when this kernel cannot do it
+concept Transport = requires(T t, const T ct, ArchetypeHandler& h, Conn conn,
+                             const Endpoint& endpoint, const ConnOptions& options,
+                             std::span<const ConstRange> ranges, MonotonicInstant deadline) {
+  requires std::constructible_from<T, const TransportOptions&>;  // throws Error when this kernel
+                                                                 // cannot do it
   { T::name() } -> std::convertible_to<std::string_view>;        // "epoll"
   // Starts to accept. Returns the endpoint bound (the port chosen, if 0 was asked).
   { t.listen(endpoint, options) } -> std::same_as<Expected<Endpoint>>;
   // Starts to connect; on_open or on_close follows.
   { t.connect(endpoint, options) } -> std::same_as<Expected<Conn>>;
   { t.send(conn, ranges) } -> std::same_as<SendStatus>;
-  // Gives up what is left of a pending send; on_sent(conn, bytes that left) follows from poll(). No effect if none is pending.
-  { t.cancel_send(conn) };
-  { t.resume_receive(conn) };
-  { t.close(conn) };
-  { t.abort(conn) };
+  // Gives up what is left of a pending send; on_sent(conn, bytes that left) follows from poll(). No
+  // effect if none is pending.
+  {t.cancel_send(conn)};
+  {t.resume_receive(conn)};
+  {t.close(conn)};
+  {t.abort(conn)};
   // Stops accepting; open connections stay.
-  { t.stop_listening() };
-  // Delivers what is ready. block: sleeps until something is, wake(), or the deadline. Returns the number of callbacks made.
+  {t.stop_listening()};
+  // Delivers what is ready. block: sleeps until something is, wake(), or the deadline. Returns the
+  // number of callbacks made.
   { t.poll(h, deadline) } -> std::same_as<std::size_t>;
   // thread: any. Async-signal-safe.
-  { t.wake() };
-  { ct.now() } -> std::same_as<MonotonicInstant>;  // the clock that deadlines are in (virtual, for the simulation)
+  {t.wake()};
+  {
+    ct.now()
+    } -> std::same_as<MonotonicInstant>;  // the clock that deadlines are in (virtual, for the
+                                          // simulation)
   { ct.counters() } -> std::same_as<const TransportCounters&>;
 };
 

@@ -14,7 +14,8 @@ constexpr std::size_t kTriesMin = 64;
 constexpr std::size_t kReanchorTries = 8;
 constexpr std::uint64_t kDroppedInARowMax = 4;
 constexpr std::int64_t kStepNs = 1'000'000;
-constexpr std::uint64_t kWindowReadsMax = 100'000'000;  // bounds the wait for a clock that stands still
+constexpr std::uint64_t kWindowReadsMax =
+    100'000'000;  // bounds the wait for a clock that stands still
 
 ClockBracket read_bracket(clockid_t clock) noexcept {
   timespec at{};
@@ -93,7 +94,8 @@ void ClockFit::move_to(const ClockBracket& bracket) noexcept {
     history_size_ = 0;
     history_next_ = 0;
   } else if (history_size_ > 0) {
-    // The oldest anchor held: the longest window that still follows a change of slew within a second or so.
+    // The oldest anchor held: the longest window that still follows a change of slew within a
+    // second or so.
     const std::size_t oldest = history_size_ < kHistory ? 0 : history_next_ % kHistory;
     set_slope(history_[oldest], bracket);
   }
@@ -106,7 +108,8 @@ void ClockFit::move_to(const ClockBracket& bracket) noexcept {
 Expected<TscClock> TscClock::calibrate(const TscClockOptions& options) {
   if (!options.invariant()) {
     return tl::unexpected(
-        Error{"TSC clock: this processor's time stamp counter is not invariant, so stage stamps would drift "
+        Error{"TSC clock: this processor's time stamp counter is not invariant, so stage stamps "
+              "would drift "
               "(run on a machine whose /proc/cpuinfo shows constant_tsc and nonstop_tsc)",
               0});
   }
@@ -120,9 +123,10 @@ Expected<TscClock> TscClock::calibrate(const TscClockOptions& options) {
   const ClockBracket monotonic_last = narrowest(options.read_monotonic, tries);
   if (wall_last.middle_ticks() <= wall_first.middle_ticks() || wall_last.ns <= wall_first.ns ||
       monotonic_last.middle_ticks() <= monotonic_first.middle_ticks()) {
-    return tl::unexpected(Error{
-        "TSC clock: the time stamp counter or CLOCK_REALTIME went backwards during calibration (was the time set? try again)",
-        0});
+    return tl::unexpected(
+        Error{"TSC clock: the time stamp counter or CLOCK_REALTIME went backwards during "
+              "calibration (was the time set? try again)",
+              0});
   }
   TscClock clock(options);
   clock.wall_ = ClockFit(wall_first, wall_last);
@@ -135,8 +139,8 @@ Expected<TscClock> TscClock::calibrate(const TscClockOptions& options) {
 
 void TscClock::reanchor() noexcept {
   const ClockBracket wall = narrowest(options_.read_wall, kReanchorTries);
-  // An interrupted bracket is worse than an old anchor, unless all of them are: then the machine has changed its mind
-  // about what narrow is.
+  // An interrupted bracket is worse than an old anchor, unless all of them are: then the machine
+  // has changed its mind about what narrow is.
   if (wall.width_ticks() > 4 * width_ticks_min_ && ++dropped_in_a_row_ < kDroppedInARowMax) {
     ++reanchors_dropped_;
     return;

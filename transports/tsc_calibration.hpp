@@ -10,8 +10,9 @@
 
 /// The relation between the TSC and the kernel's clocks, measured and kept up to date.
 ///
-/// A kernel clock is read between two TSC reads: whatever the kernel said was true somewhere inside that bracket. Of many
-/// brackets the narrowest is taken, since a wide one was interrupted. Two such anchors a window apart give the slope.
+/// A kernel clock is read between two TSC reads: whatever the kernel said was true somewhere inside
+/// that bracket. Of many brackets the narrowest is taken, since a wide one was interrupted. Two
+/// such anchors a window apart give the slope.
 namespace feedbench::transports {
 
 /// One reading of a kernel clock between two readings of the TSC.
@@ -20,7 +21,9 @@ struct ClockBracket {
   std::int64_t ns = 0;
   std::uint64_t tsc_after = 0;
   [[nodiscard]] std::uint64_t width_ticks() const noexcept { return tsc_after - tsc_before; }
-  [[nodiscard]] std::uint64_t middle_ticks() const noexcept { return tsc_before + width_ticks() / 2; }
+  [[nodiscard]] std::uint64_t middle_ticks() const noexcept {
+    return tsc_before + width_ticks() / 2;
+  }
 };
 using BracketSource = std::function<ClockBracket()>;
 
@@ -28,7 +31,8 @@ using BracketSource = std::function<ClockBracket()>;
 ClockBracket read_wall_bracket() noexcept;
 ClockBracket read_monotonic_bracket() noexcept;
 
-/// True when the TSC advances at one rate whatever the core does (CPUID), or the kernel itself keeps time by it.
+/// True when the TSC advances at one rate whatever the core does (CPUID), or the kernel itself
+/// keeps time by it.
 bool tsc_is_invariant() noexcept;
 
 /// A straight line from one kernel clock to the TSC.
@@ -52,8 +56,9 @@ class ClockFit {
   [[nodiscard]] double slope_error_ppb() const noexcept { return slope_error_ppb_; }
   [[nodiscard]] std::uint64_t anchor_ticks() const noexcept { return anchor_ticks_; }
 
-  /// Moves the line to a newer bracket; the slope follows what the clock did over the last anchors. A clock that was
-  /// set (a step of more than 1 ms) keeps its slope and forgets the anchors before the step. O(1).
+  /// Moves the line to a newer bracket; the slope follows what the clock did over the last anchors.
+  /// A clock that was set (a step of more than 1 ms) keeps its slope and forgets the anchors before
+  /// the step. O(1).
   void move_to(const ClockBracket& bracket) noexcept;
 
  private:
@@ -75,7 +80,8 @@ class ClockFit {
 struct TscClockOptions {
   /// How many brackets an anchor is chosen from. At least 64 are taken whatever is asked.
   std::size_t tries = 64;
-  /// How far apart the two first anchors are: 20 ms gives the slope to about 1 ppm, which follow() then refines.
+  /// How far apart the two first anchors are: 20 ms gives the slope to about 1 ppm, which follow()
+  /// then refines.
   std::int64_t window_ns = 20'000'000;
   /// How old an anchor may grow before follow() takes a new one.
   std::int64_t reanchor_interval_ns = 50'000'000;
@@ -89,14 +95,19 @@ struct TscClockOptions {
 /// thread: one at a time; copies are independent.
 class TscClock {
  public:
-  /// Calibrates. Takes window_ns and about 20 us. errors: the TSC is not invariant, or did not advance.
+  /// Calibrates. Takes window_ns and about 20 us. errors: the TSC is not invariant, or did not
+  /// advance.
   static Expected<TscClock> calibrate(const TscClockOptions& options = {});
 
   [[nodiscard]] double tsc_hz() const noexcept { return monotonic_.ticks_per_ns() * 1e9; }
 
   [[nodiscard]] TscInstant to_tsc(WallInstant at) const noexcept { return {wall_.to_ticks(at.ns)}; }
-  [[nodiscard]] TscInstant to_tsc(MonotonicInstant at) const noexcept { return {monotonic_.to_ticks(at.ns)}; }
-  [[nodiscard]] WallInstant to_wall(TscInstant at) const noexcept { return {wall_.to_ns(at.ticks)}; }
+  [[nodiscard]] TscInstant to_tsc(MonotonicInstant at) const noexcept {
+    return {monotonic_.to_ticks(at.ns)};
+  }
+  [[nodiscard]] WallInstant to_wall(TscInstant at) const noexcept {
+    return {wall_.to_ns(at.ticks)};
+  }
   [[nodiscard]] MonotonicInstant to_monotonic(TscInstant at) const noexcept {
     return {monotonic_.to_ns(at.ticks)};
   }
@@ -109,12 +120,14 @@ class TscClock {
 
   /// The largest error of a wall instant mapped now: half the anchor's bracket. In ticks and in ns.
   [[nodiscard]] double error_ticks() const noexcept { return wall_.anchor_error_ticks(); }
-  [[nodiscard]] double error_ns() const noexcept { return wall_.anchor_error_ticks() * wall_.ns_per_tick(); }
+  [[nodiscard]] double error_ns() const noexcept {
+    return wall_.anchor_error_ticks() * wall_.ns_per_tick();
+  }
   /// How much that grows with distance from the anchor, in parts per 10^9.
   [[nodiscard]] double slope_error_ppb() const noexcept { return wall_.slope_error_ppb(); }
 
-  /// Follows the slewing of the kernel's clocks: takes new anchors when the last are older than the interval. Cost: a
-  /// comparison; when due, at most 16 brackets (about 1 us).
+  /// Follows the slewing of the kernel's clocks: takes new anchors when the last are older than the
+  /// interval. Cost: a comparison; when due, at most 16 brackets (about 1 us).
   void follow(TscInstant now) noexcept {
     if (now.ticks - wall_.anchor_ticks() >= reanchor_ticks_) reanchor();
   }

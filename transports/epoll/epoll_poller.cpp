@@ -30,7 +30,8 @@ int EpollPoller::sleep_for_events(std::int64_t timeout_ns) noexcept {
     precise_ = false;
   }
   // Rounded up: waking before the deadline would make the caller spin through its last millisecond.
-  const std::int64_t milliseconds = std::min<std::int64_t>((timeout_ns + 999'999) / 1'000'000, INT_MAX);
+  const std::int64_t milliseconds =
+      std::min<std::int64_t>((timeout_ns + 999'999) / 1'000'000, INT_MAX);
   return ::epoll_wait(descriptor_, events_.data(), kEventsMax, static_cast<int>(milliseconds));
 }
 

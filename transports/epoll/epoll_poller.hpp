@@ -10,7 +10,8 @@
 
 namespace feedbench::transports {
 
-/// Edge-triggered epoll. Interest in both directions is told once, so a connection costs no epoll_ctl after it is added.
+/// Edge-triggered epoll. Interest in both directions is told once, so a connection costs no
+/// epoll_ctl after it is added.
 class EpollPoller {
  public:
   explicit EpollPoller(const TransportOptions& options);  // throws Error

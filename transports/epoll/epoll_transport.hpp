@@ -5,7 +5,8 @@
 
 namespace feedbench::transports {
 
-/// TCP over edge-triggered epoll: two system calls a message received (epoll_wait and recv), one a send.
+/// TCP over edge-triggered epoll: two system calls a message received (epoll_wait and recv), one a
+/// send.
 class EpollTransport : public readiness::ReadinessTransport<EpollPoller> {
  public:
   using ReadinessTransport::ReadinessTransport;

@@ -1,4 +1,5 @@
-// Set-up, close and the bookkeeping of ReadinessTransport. Included by readiness_transport.hpp alone.
+// Set-up, close and the bookkeeping of ReadinessTransport. Included by readiness_transport.hpp
+// alone.
 #pragma once
 
 #include <sys/eventfd.h>
@@ -116,7 +117,8 @@ Conn ReadinessTransport<P>::take_slot(int descriptor, ConnectionState state,
                                       const ConnOptions& options, bool accepted) noexcept {
   Conn conn = table_.take(descriptor, state, options, accepted);
   if (!conn.valid() && !lingering_.empty()) {
-    end_linger(lingering_.front());  // a new connection is worth more than the last bytes of a closed one
+    end_linger(
+        lingering_.front());  // a new connection is worth more than the last bytes of a closed one
     conn = table_.take(descriptor, state, options, accepted);
   }
   return conn;
@@ -186,8 +188,9 @@ void ReadinessTransport<P>::abort(Conn conn) noexcept {
   forget_descriptor(*slot);
 }
 
-// A socket that is closed while bytes of the peer are unread sends RST, and the RST makes the peer drop what it has not
-// read yet: the very bytes that close() promises to deliver. So the socket stays until the peer's FIN, for a second at most.
+// A socket that is closed while bytes of the peer are unread sends RST, and the RST makes the peer
+// drop what it has not read yet: the very bytes that close() promises to deliver. So the socket
+// stays until the peer's FIN, for a second at most.
 template <class P>
 void ReadinessTransport<P>::linger(std::uint32_t index) noexcept {
   ConnectionSlot& slot = table_[index];

@@ -172,7 +172,8 @@ template <class H>
 void ReadinessTransport<P>::read_some(H& handler, std::uint32_t index) {
   ConnectionSlot& slot = table_[index];
   const Conn conn = table_.handle(index);
-  // A failed connection is read to its end in one turn: its buffer is finite, the peer adds nothing.
+  // A failed connection is read to its end in one turn: its buffer is finite, the peer adds
+  // nothing.
   for (int turn = 0; turn < kReadsPerTurn || slot.state == ConnectionState::failed; ++turn) {
     std::span<std::byte> space{receive_buffer_.data(), receive_buffer_.size()};
     if (slot.lend_memory) {
@@ -201,7 +202,8 @@ void ReadinessTransport<P>::read_some(H& handler, std::uint32_t index) {
     ++counters_.receives;
     counters_.bytes_received += bytes;
     ++callbacks_;
-    // New data raises a new edge, so a short read means drained; only a FIN that is already there would be missed.
+    // New data raises a new edge, so a short read means drained; only a FIN that is already there
+    // would be missed.
     const bool drained = bytes < space.size() && !slot.hang_up;
     if (drained) slot.readable = false;
     handler.on_receive(conn, space.first(bytes), stamps);
@@ -241,7 +243,8 @@ void ReadinessTransport<P>::finish(H& handler, std::uint32_t index, CloseInfo in
   const Conn conn = table_.handle(index);
   ready_.remove(table_.slots(), index);
   deferred_.remove(table_.slots(), index);
-  slot.state = ConnectionState::closing;  // calls of the handler on this handle do nothing from here on
+  slot.state =
+      ConnectionState::closing;  // calls of the handler on this handle do nothing from here on
   forget_descriptor(slot);
   ++callbacks_;
   handler.on_close(conn, info);

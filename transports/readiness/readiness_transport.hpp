@@ -18,8 +18,8 @@
 #include "transports/transport.hpp"
 #include "transports/tsc_calibration.hpp"
 
-/// Completion style over a readiness API. Everything that select and epoll have in common is here; a Poller is what
-/// they have not: how interest is told to the kernel and how readiness comes back.
+/// Completion style over a readiness API. Everything that select and epoll have in common is here;
+/// a Poller is what they have not: how interest is told to the kernel and how readiness comes back.
 namespace feedbench::transports::readiness {
 
 /// What a poller found about one descriptor.
@@ -40,11 +40,14 @@ concept Poller = requires(P poller, int descriptor, Token token, bool on, std::i
   { poller.add(descriptor, token, on) } -> std::same_as<int>;       // on: watch writing; 0 or errno
   { poller.add_listener(descriptor, token) } -> std::same_as<int>;  // level-triggered
   { poller.add_wake(descriptor, token) } -> std::same_as<int>;
-  { poller.remove(descriptor) };  // before the descriptor is closed
-  { poller.want_read(descriptor, on) };
-  { poller.want_write(descriptor, on) };
-  // timeout_ns: 0 looks, < 0 waits for ever. Calls found(token, Ready). returns the number of events.
-  { poller.wait(timeout_ns, [](Token, Ready) {}) } -> std::same_as<int>;
+  {poller.remove(descriptor)};  // before the descriptor is closed
+  {poller.want_read(descriptor, on)};
+  {poller.want_write(descriptor, on)};
+  // timeout_ns: 0 looks, < 0 waits for ever. Calls found(token, Ready). returns the number of
+  // events.
+  {
+    poller.wait(timeout_ns, [](Token, Ready) {})
+    } -> std::same_as<int>;
   { poller.wake_read_needed() } -> std::same_as<bool>;
 };
 
@@ -92,7 +95,8 @@ class ReadinessTransport {
 
   Expected<void> prepare_stamps(const ConnOptions& options);
   [[nodiscard]] std::int64_t timeout_ns(MonotonicInstant deadline) const noexcept;
-  Conn take_slot(int descriptor, ConnectionState state, const ConnOptions& options, bool accepted) noexcept;
+  Conn take_slot(int descriptor, ConnectionState state, const ConnOptions& options,
+                 bool accepted) noexcept;
   void defer_close(std::uint32_t index, CloseInfo info, ConnectionState state) noexcept;
   void forget_descriptor(ConnectionSlot& slot) noexcept;
   void linger(std::uint32_t index) noexcept;
