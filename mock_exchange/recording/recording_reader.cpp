@@ -5,8 +5,8 @@
 
 #include <optional>
 
-#include "mock_exchange/recording/base64.hpp"
 #include "mock_exchange/recording/line_reader.hpp"
+#include "reference/venues/base64.hpp"
 
 namespace feedbench::recording {
 
@@ -79,7 +79,7 @@ Fault take_text(std::string_view key, const dom::element& value, std::string& in
 Fault take_base64(const dom::element& value, Frame& frame) {
   std::string_view text;
   if (Fault fault = read_string("data_b64", value, text)) return fault;
-  if (!decode_base64(text, frame.data)) return "\"data_b64\" is not valid base64";
+  if (!venues::decode_base64(text, frame.data)) return "\"data_b64\" is not valid base64";
   return std::nullopt;
 }
 

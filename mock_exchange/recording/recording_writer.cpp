@@ -9,7 +9,7 @@
 #include <cstring>
 #include <vector>
 
-#include "mock_exchange/recording/base64.hpp"
+#include "reference/venues/base64.hpp"
 
 namespace feedbench::recording {
 namespace {
@@ -69,7 +69,7 @@ void append_line(const Frame& frame, std::string& text) {
   text += to_string(frame.dir);
   if (frame.binary) {
     text += "\",\"data_b64\":\"";
-    append_base64(frame.data, text);
+    venues::append_base64(frame.data, text);
   } else {
     text += "\",\"data\":\"";
     append_escaped(frame.data, text);

@@ -25,6 +25,8 @@ class MessageScanner {
  private:
   std::string_view frame_;
   std::size_t position_;
+  std::size_t object_ =
+      std::string_view::npos;  // the object left unfinished behind its symbol, if any
 };
 
 /// Calls visit(const Message&) for each object of the frame. Cost: some 10 ns an object of the

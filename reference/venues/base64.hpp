@@ -3,7 +3,7 @@
 #include <string>
 #include <string_view>
 
-namespace feedbench::recording {
+namespace feedbench::venues {
 
 /// Appends the base64 text of `bytes` (standard alphabet, padded) to `text`. source: RFC 4648
 /// section 4.
@@ -13,4 +13,4 @@ void append_base64(std::string_view bytes, std::string& text);
 /// unused bits zero. returns false, and leaves `bytes` unspecified, for anything else.
 bool decode_base64(std::string_view text, std::string& bytes);
 
-}  // namespace feedbench::recording
+}  // namespace feedbench::venues

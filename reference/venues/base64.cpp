@@ -1,9 +1,9 @@
-#include "mock_exchange/recording/base64.hpp"
+#include "reference/venues/base64.hpp"
 
 #include <array>
 #include <cstdint>
 
-namespace feedbench::recording {
+namespace feedbench::venues {
 namespace {
 
 constexpr std::string_view kAlphabet =
@@ -69,4 +69,4 @@ bool decode_base64(std::string_view text, std::string& bytes) {
   return true;
 }
 
-}  // namespace feedbench::recording
+}  // namespace feedbench::venues
