@@ -115,6 +115,7 @@ const std::vector<Option>& options() {
       {"listen", "Where WebSocket clients connect: ADDRESS:PORT, port 0 for a free one", read_listen,
        [](const C& config) { return YAML::Dump(YAML::Node(transports::to_string(config.listen))); }},
       on_off("allow_remote", "Allow a listen address that is not loopback", &C::allow_remote),
+      text("allow_origin", "Origin that browsers may come from; * for any (default: none)", &C::allow_origin),
       text("local_socket", "Unix socket that hands the feed log to local readers", &C::local_socket),
       text("transport", "select, epoll or io_uring", &C::transport),
       {"wait", "spin or block", read_wait,

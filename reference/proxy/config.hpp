@@ -27,6 +27,8 @@ struct ProxyConfig {
   transports::Endpoint listen{"127.0.0.1", 9001};
   /// Must be true to listen on an address that is not loopback.
   bool allow_remote = false;
+  /// The one Origin from which browsers may connect; "*" for any; empty refuses every request that has an Origin.
+  std::string allow_origin;
   /// Unix socket that hands the feed log to local readers; empty: none.
   std::string local_socket;
 
