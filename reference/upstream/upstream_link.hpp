@@ -1,0 +1,387 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "reference/upstream/backoff.hpp"
+#include "reference/upstream/log_ingest.hpp"
+#include "reference/upstream/resolve.hpp"
+#include "reference/venues/alpaca_frame.hpp"
+#include "reference/venues/binance_frame.hpp"
+#include "reference/venues/upstream_login.hpp"
+#include "reference/websocket/build_frame.hpp"
+#include "reference/websocket/handshake.hpp"
+#include "reference/websocket/url.hpp"
+#include "transports/tls/tls_context.hpp"
+#include "transports/tls/tls_session.hpp"
+#include "transports/transport.hpp"
+
+namespace feedbench::upstream {
+
+struct LinkOptions {
+  websocket::WsUrl url;
+  venues::LoginOptions login;
+  std::int64_t backoff_first_ns = 100'000'000;
+  std::int64_t backoff_longest_ns = 30'000'000'000;
+  std::int64_t open_timeout_ns = 10'000'000'000;  ///< Connect, TLS, WebSocket handshake and login together.
+  std::int64_t idle_ns = 30'000'000'000;          ///< Ping after this much silence, give up after twice as much.
+  bool nic_stamps = true;
+  std::uint64_t seed = 1;  ///< Of the backoff's jitter.
+};
+
+/// The proxy's one connection to the venue, through all its lives: resolve, connect, TLS, WebSocket handshake, login,
+/// data, loss, wait, again. Plaintext bytes go straight into the log: received there (ws), or decrypted there (wss).
+///
+/// Owner: upstream_opened(), upstream_ready(), upstream_lost(text), upstream_refused(text), upstream_published().
+/// refused is said only while no connection has ever been ready: then trying again will not help. After that every end
+/// is a loss, and the link tries again for ever.
+/// thread: the polling thread. Allocation: on connecting and for control frames alone.
+template <class T, class Owner>
+class UpstreamLink {
+ public:
+  using Conn = transports::Conn;
+
+  /// tls: needed for wss:// URLs, and must outlive the link; may be null for ws://.
+  UpstreamLink(T& transport, LogIngest& ingest, Owner& owner, LinkOptions options, tls::TlsContext* tls)
+      : transport_(transport),
+        ingest_(ingest),
+        owner_(owner),
+        options_(std::move(options)),
+        tls_context_(tls),
+        backoff_(options_.backoff_first_ns, options_.backoff_longest_ns, options_.seed) {}
+
+  [[nodiscard]] bool owns(Conn conn) const noexcept { return conn == conn_; }
+  [[nodiscard]] Conn conn() const noexcept { return conn_; }
+  [[nodiscard]] bool live() const noexcept { return state_ == State::live; }
+  /// Nothing is open and nothing will be.
+  [[nodiscard]] bool ended() const noexcept { return state_ == State::stopped && !conn_.valid(); }
+
+  /// Starts an attempt. errors are reported as lost or refused.
+  void start() {
+    state_ = State::connecting;
+    deadline_ = transport_.now() + options_.open_timeout_ns;
+    auto endpoints = resolve(options_.url.host, options_.url.port);
+    if (!endpoints) return lose(endpoints.error().message);
+    const transports::Endpoint& endpoint = (*endpoints)[backoff_.attempts() % endpoints->size()];
+    transports::ConnOptions options;
+    options.nic_stamps = options_.nic_stamps;
+    options.lend_memory = true;
+    auto conn = transport_.connect(endpoint, options);
+    if (!conn) return lose(conn.error().message);
+    conn_ = *conn;
+    where_ = transports::to_string(endpoint);
+  }
+
+  /// Closes for good: a Close frame if the venue listens, then the connection.
+  void stop() {
+    const bool talks = state_ == State::live || state_ == State::login;
+    state_ = State::stopped;
+    if (!conn_.valid()) return;
+    if (talks) {
+      send_close(websocket::CloseCode::normal, "");
+      transport_.poll_sends_of(conn_);
+    }
+    transport_.close(conn_);
+  }
+
+  std::span<std::byte> receive_space() noexcept {
+    if (tls_ || state_ == State::handshake) return head_buffer_;
+    return ingest_.space();
+  }
+
+  void on_open() {
+    auto handshake = websocket::ClientHandshake::create({options_.url.host_header(), options_.url.target, {}, {}, 16384});
+    auto login = venues::UpstreamLogin::create(options_.login);
+    if (!handshake) return refuse(handshake.error().message);
+    if (!login) return refuse(login.error().message);
+    handshake_.emplace(std::move(*handshake));
+    login_.emplace(std::move(*login));
+    ingest_.reset();
+    ingest_.generation(++generation_);
+    head_buffer_.resize(tls_context_ != nullptr ? kCipherBytes : kHeadBytes);
+    state_ = State::handshake;
+    if (options_.url.tls) {
+      auto session = tls_context_->session(options_.url.host);
+      if (!session) return refuse(session.error().message);
+      tls_.emplace(std::move(*session));
+      tls_->start();
+    }
+    send_plain(handshake_->request());
+  }
+
+  void on_receive(std::span<std::byte> bytes, const transports::RxStamps& rx) {
+    heard_ = true;
+    if (tls_) return take_cipher(bytes, rx);
+    if (state_ == State::handshake) return take_head(bytes, rx);
+    take_frames(bytes.size(), rx);
+  }
+
+  void on_sent(std::size_t) {
+    std::string().swap(sending_);
+    if (tls_ && tls_in_flight_ != 0) tls_->consume_output(std::exchange(tls_in_flight_, 0));
+    flush();
+  }
+
+  void on_close(transports::CloseInfo info) {
+    const bool was_stopped = state_ == State::stopped;
+    conn_ = Conn{};
+    if (was_stopped || state_ == State::waiting) return forget_connection();
+    std::string why = where_ + ": " + std::string(transports::to_string(info.reason));
+    if (info.os_error != 0) why += std::string(" (") + std::strerror(info.os_error) + ")";
+    lose(venue_said_.empty() ? why : venue_said_);
+  }
+
+  /// Timeouts and the next attempt. Call at next_deadline() or about once a second.
+  void on_time(transports::MonotonicInstant now) {
+    if (state_ == State::waiting && now >= retry_at_ && !conn_.valid()) return start();
+    const bool opening = state_ == State::connecting || state_ == State::handshake || state_ == State::login;
+    if (opening && now >= deadline_)
+      return lose(where_ + ": not open after " + std::to_string(options_.open_timeout_ns / 1'000'000) + " ms");
+    if (state_ == State::live) watch_silence(now);
+  }
+  [[nodiscard]] transports::MonotonicInstant next_deadline() const noexcept {
+    return state_ == State::waiting ? retry_at_ : deadline_;
+  }
+
+  // The ingest's sink.
+  void on_control(websocket::Opcode opcode, std::span<const std::byte> payload) {
+    if (opcode == websocket::Opcode::ping) {
+      send_frame(websocket::Opcode::pong, payload);
+    } else if (opcode == websocket::Opcode::close) {
+      const websocket::CloseStatus status = websocket::parse_close_payload(payload);
+      venue_said_ = where_ + ": the venue closed with " + std::to_string(status.code) +
+                    (status.reason.empty() ? "" : " " + std::string(status.reason));
+      close_pending_ = true;
+      close_code_ = status.fault == websocket::Fault::none ? static_cast<websocket::CloseCode>(status.code)
+                                                           : websocket::CloseCode::protocol_error;
+    }
+  }
+  bool keep(websocket::Opcode, std::span<const std::byte> payload) {
+    const std::string_view text = websocket::as_text(payload);
+    const bool control = is_venue_control(text);
+    follow(login_->on_message(text));
+    return control;
+  }
+
+ private:
+  static constexpr std::size_t kHeadBytes = 16 * 1024;
+  static constexpr std::size_t kCipherBytes = 256 * 1024;
+
+  enum class State : std::uint8_t { waiting, connecting, handshake, login, live, stopped };
+
+  [[nodiscard]] bool is_venue_control(std::string_view text) const {
+    switch (options_.login.venue) {
+      case venues::Venue::binance: return venues::binance::is_answer(text);
+      case venues::Venue::alpaca: return venues::alpaca::control_of(text).kind != venues::alpaca::ControlKind::none;
+      default: return false;
+    }
+  }
+
+  void take_cipher(std::span<const std::byte> bytes, const transports::RxStamps& rx) {
+    tls_->feed(bytes);
+    // Stage 1 belongs to the last byte received, so to the last plaintext this chunk gives.
+    for (;;) {
+      const bool head = state_ == State::handshake;
+      const std::span<std::byte> into = head ? std::span<std::byte>(plain_head_) : ingest_.space();
+      const tls::ReadResult read = tls_->read(into);
+      if (read.bytes != 0) {
+        transports::RxStamps stamps = rx;
+        if (!tls_->drained()) stamps.nic = {};
+        if (head)
+          take_head(into.first(read.bytes), stamps);
+        else
+          take_frames(read.bytes, stamps);
+        if (!tls_) return;
+      }
+      if (read.status == tls::TlsStatus::failed) {
+        flush();
+        return state_ == State::handshake && !opened_ ? refuse(tls_->error()) : lose(tls_->error());
+      }
+      if (read.status != tls::TlsStatus::data) break;
+    }
+    flush();
+  }
+
+  void take_head(std::span<const std::byte> bytes, const transports::RxStamps& rx) {
+    const websocket::HandshakeStep step = handshake_->feed(bytes);
+    if (step.status == websocket::HandshakeStatus::need_more) return;
+    if (step.status == websocket::HandshakeStatus::failed) {
+      const unsigned status = handshake_->status();
+      const std::string why = where_ + ": " + handshake_->error();
+      return status >= 400 && status < 500 && status != 429 ? refuse(why) : lose(why);
+    }
+    opened_ = true;
+    state_ = State::login;
+    owner_.upstream_opened();
+    ingest_.filtering(options_.login.venue != venues::Venue::raw);
+    follow(login_->on_open());
+    const std::span<const std::byte> rest = bytes.subspan(step.consumed_bytes);
+    if (rest.empty() || !conn_.valid()) return;
+    // Frames that came with the 101: the one time that bytes of the venue are copied.
+    const std::span<std::byte> space = ingest_.space();
+    std::memcpy(space.data(), rest.data(), rest.size());
+    take_frames(rest.size(), rx);
+  }
+
+  void take_frames(std::size_t bytes, const transports::RxStamps& rx) {
+    const IngestResult result = ingest_.received(bytes, rx, *this);
+    if (result.messages != 0) owner_.upstream_published();
+    if (result.fault != websocket::Fault::none) {
+      const std::string why = where_ + ": the venue broke the protocol: " + std::string(websocket::text_of(result.fault));
+      send_close(websocket::close_code_of(result.fault), websocket::text_of(result.fault));
+      return lose(why);
+    }
+    if (std::exchange(close_pending_, false)) {
+      send_close(close_code_, "");
+      lose(venue_said_);
+    }
+  }
+
+  void follow(const venues::LoginStep& step) {
+    for (const std::string& text : step.send) send_frame(websocket::Opcode::text, websocket::as_bytes(text));
+    switch (step.status) {
+      case venues::LoginStatus::working: return;
+      case venues::LoginStatus::ready:
+        if (state_ != State::login) return;
+        state_ = State::live;
+        ever_ready_ = true;
+        ingest_.filtering(false);
+        backoff_.reset();
+        deadline_ = transport_.now() + options_.idle_ns;
+        owner_.upstream_ready();
+        return;
+      case venues::LoginStatus::retry: venue_said_ = where_ + ": " + step.error; close_pending_ = true; return;
+      case venues::LoginStatus::refused: return refuse(where_ + ": " + step.error);
+    }
+  }
+
+  void watch_silence(transports::MonotonicInstant now) {
+    if (std::exchange(heard_, false)) {
+      deadline_ = now + options_.idle_ns;
+      pinged_ = false;
+    } else if (now >= deadline_ && !pinged_) {
+      pinged_ = true;
+      deadline_ = now + options_.idle_ns;
+      send_frame(websocket::Opcode::ping, {});
+    } else if (now >= deadline_) {
+      lose(where_ + ": silent, and a ping was not answered");
+    }
+  }
+
+  void send_frame(websocket::Opcode opcode, std::span<const std::byte> payload) {
+    // A pong or two wait at most: a venue that pings without reading is given up.
+    if (waiting_.size() > kHeadBytes) return;
+    std::string frame(websocket::kHeaderBytesMax + payload.size(), '\0');
+    const std::size_t size = websocket::build_client_frame(std::as_writable_bytes(std::span(frame)), opcode, payload,
+                                                           mask_keys_.next());
+    send_plain(std::string_view(frame).substr(0, size));
+  }
+  void send_close(websocket::CloseCode code, std::string_view reason) {
+    std::array<std::byte, websocket::kControlFrameBytesMax> frame;
+    const std::size_t size = websocket::build_client_close(frame, code, mask_keys_.next(), reason);
+    send_plain({reinterpret_cast<const char*>(frame.data()), size});
+  }
+
+  void send_plain(std::string_view bytes) {
+    if (tls_)
+      tls_->write(websocket::as_bytes(bytes));
+    else
+      waiting_.append(bytes);
+    flush();
+  }
+
+  void flush() {
+    if (!conn_.valid() || !sending_.empty() || tls_in_flight_ != 0) return;
+    transports::ConstRange range;
+    if (tls_) {
+      const std::span<const std::byte> output = tls_->output();
+      range = {output.data(), output.size()};
+    } else {
+      sending_ = std::exchange(waiting_, {});
+      range = websocket::as_bytes(sending_).empty() ? transports::ConstRange{}
+                                                    : transports::ConstRange{websocket::as_bytes(sending_).data(), sending_.size()};
+    }
+    if (range.bytes == 0) return;
+    switch (transport_.send(conn_, std::span(&range, 1))) {
+      case transports::SendStatus::pending:
+        if (tls_) tls_in_flight_ = range.bytes;
+        return;
+      case transports::SendStatus::completed:
+        if (tls_) tls_->consume_output(range.bytes);
+        [[fallthrough]];
+      default: std::string().swap(sending_);
+    }
+  }
+
+  void refuse(const std::string& why) {
+    if (ever_ready_) return lose(why);
+    state_ = State::stopped;
+    if (conn_.valid()) transport_.close(conn_);
+    owner_.upstream_refused(why);
+  }
+
+  void lose(const std::string& why) {
+    const bool was_open = state_ == State::login || state_ == State::live;
+    state_ = State::waiting;
+    if (conn_.valid())
+      transport_.close(conn_);
+    else
+      forget_connection();
+    const std::int64_t wait_ns = backoff_.next_ns();
+    retry_at_ = transport_.now() + wait_ns;
+    owner_.upstream_lost(why, was_open, wait_ns);
+  }
+
+  /// After on_close: memory that was lent or in flight is free again.
+  void forget_connection() {
+    tls_.reset();
+    handshake_.reset();
+    login_.reset();
+    tls_in_flight_ = 0;
+    waiting_.clear();
+    sending_.clear();
+    venue_said_.clear();
+    close_pending_ = false;
+    pinged_ = false;
+    ingest_.reset();
+  }
+
+  T& transport_;
+  LogIngest& ingest_;
+  Owner& owner_;
+  LinkOptions options_;
+  tls::TlsContext* tls_context_;
+  Backoff backoff_;
+  websocket::MaskKeys mask_keys_;
+  Conn conn_;
+  State state_ = State::waiting;
+  bool ever_ready_ = false;
+  bool opened_ = false;   // a WebSocket handshake has succeeded once
+  bool heard_ = false;    // something came since watch_silence() looked
+  bool pinged_ = false;
+  bool close_pending_ = false;
+  websocket::CloseCode close_code_ = websocket::CloseCode::normal;
+  std::uint32_t generation_ = 0;
+  transports::MonotonicInstant deadline_;
+  transports::MonotonicInstant retry_at_;
+  std::string where_;
+  std::string venue_said_;
+  std::optional<websocket::ClientHandshake> handshake_;
+  std::optional<venues::UpstreamLogin> login_;
+  std::optional<tls::TlsSession> tls_;
+  std::vector<std::byte> head_buffer_;              // the response head, or ciphertext
+  std::array<std::byte, kHeadBytes> plain_head_;    // the response head, decrypted
+  std::string waiting_;                             // plaintext to send, without TLS
+  std::string sending_;
+  std::size_t tls_in_flight_ = 0;
+};
+
+}  // namespace feedbench::upstream
