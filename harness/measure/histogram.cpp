@@ -7,9 +7,19 @@
 
 namespace feedbench::measure {
 
-Histogram::Histogram(HistogramRange range) : range_(range) {
-  if (range.lowest_discernible < 1)
+namespace {
+
+/// What the range alone decides about the buckets.
+struct Layout {
+  int unit_magnitude = 0;
+  int sub_bucket_half_magnitude = 0;
+  std::size_t counts = 0;
+};
+
+Layout layout_of(const HistogramRange& range) {
+  if (range.lowest_discernible < 1) {
     throw std::invalid_argument("histogram: the lowest discernible value must be at least 1");
+  }
   if (range.highest_trackable / 2 < range.lowest_discernible) {
     throw std::invalid_argument(
         "histogram: the highest trackable value must be at least twice the lowest");
@@ -19,25 +29,36 @@ Histogram::Histogram(HistogramRange range) : range_(range) {
   }
   std::uint64_t largest_with_unit_resolution = 2;
   for (int i = 0; i < range.significant_digits; ++i) largest_with_unit_resolution *= 10;
-  const std::uint64_t sub_bucket_count = std::bit_ceil(largest_with_unit_resolution);
-  sub_bucket_half_magnitude_ = std::countr_zero(sub_bucket_count) - 1;
-  unit_magnitude_ =
-      static_cast<int>(std::bit_width(static_cast<std::uint64_t>(range.lowest_discernible))) - 1;
-  if (unit_magnitude_ + sub_bucket_half_magnitude_ > 61) {
-    throw std::invalid_argument(
-        "histogram: the lowest value and the digits do not fit 64 bits together");
+  const std::uint64_t sub_buckets = std::bit_ceil(largest_with_unit_resolution);
+  const auto lowest = static_cast<std::uint64_t>(range.lowest_discernible);
+  Layout layout;
+  layout.sub_bucket_half_magnitude = std::countr_zero(sub_buckets) - 1;
+  layout.unit_magnitude = static_cast<int>(std::bit_width(lowest)) - 1;
+  if (layout.unit_magnitude + layout.sub_bucket_half_magnitude > 61) {
+    throw std::invalid_argument("histogram: the lowest value and the digits do not fit 64 bits");
   }
-  sub_bucket_mask_ = (sub_bucket_count - 1) << unit_magnitude_;
-
   std::size_t buckets = 1;
-  std::uint64_t smallest_untrackable = sub_bucket_count << unit_magnitude_;
-  const auto highest = static_cast<std::uint64_t>(range.highest_trackable);
-  while (smallest_untrackable <= highest) {
+  std::uint64_t smallest_untrackable = sub_buckets << layout.unit_magnitude;
+  while (smallest_untrackable <= static_cast<std::uint64_t>(range.highest_trackable)) {
     ++buckets;
-    if (smallest_untrackable > std::numeric_limits<std::int64_t>::max() / 2) break;
     smallest_untrackable <<= 1;
   }
-  counts_.assign((buckets + 1) << sub_bucket_half_magnitude_, 0);
+  layout.counts = (buckets + 1) << layout.sub_bucket_half_magnitude;
+  return layout;
+}
+
+}  // namespace
+
+Histogram::Histogram(HistogramRange range) : range_(range) {
+  const Layout layout = layout_of(range);
+  unit_magnitude_ = layout.unit_magnitude;
+  sub_bucket_half_magnitude_ = layout.sub_bucket_half_magnitude;
+  sub_bucket_mask_ = ((std::uint64_t{2} << sub_bucket_half_magnitude_) - 1) << unit_magnitude_;
+  counts_.assign(layout.counts, 0);
+}
+
+std::size_t Histogram::counts_needed(const HistogramRange& range) {
+  return layout_of(range).counts;
 }
 
 void Histogram::record_outside(std::int64_t value, std::uint64_t count) noexcept {
@@ -54,6 +75,24 @@ void Histogram::add_overflow(std::uint64_t count, std::int64_t largest) noexcept
   overflow_count_ += count;
   max_ = std::max(max_, largest);
   if (count_ == 0) min_ = std::min(min_, largest);
+}
+
+void Histogram::add_to_bucket(std::size_t index, std::uint64_t count) noexcept {
+  if (count == 0) return;
+  counts_[index] += count;
+  count_ += count;
+  min_ = std::min(min_, value_of(index));
+  max_ = std::max(max_, highest_of(index));
+}
+
+void Histogram::restore_extremes(std::int64_t min, std::int64_t max) noexcept {
+  if (empty() || min < 0 || max < min) return;
+  const auto same_bucket = [this](std::int64_t a, std::int64_t b) {
+    const std::int64_t top = highest_of(counts_.size() - 1);
+    return a <= top && b <= top ? index_of(a) == index_of(b) : a == b;
+  };
+  if (same_bucket(min, min_)) min_ = min;
+  if (same_bucket(max, max_)) max_ = max;
 }
 
 void Histogram::merge(const Histogram& other) noexcept {
@@ -101,11 +140,12 @@ std::int64_t Histogram::value_at_percentile(double percentile) const noexcept {
   const std::uint64_t total = count();
   if (total == 0) return 0;
   const double requested = std::clamp(percentile, 0.0, 100.0);
+  if (requested <= 0) return min();
   // The product of an exact percentile and a count can come out a hair above the whole number it
   // stands for.
-  const double exact = requested / 100.0 * static_cast<double>(total);
-  const auto rank =
-      std::max<std::uint64_t>(1, static_cast<std::uint64_t>(std::ceil(std::nextafter(exact, 0.0))));
+  constexpr double kRounding = 4 * std::numeric_limits<double>::epsilon();
+  const double exact = requested / 100.0 * static_cast<double>(total) * (1 - kRounding);
+  const auto rank = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(std::ceil(exact)));
   std::uint64_t cumulative = 0;
   for (std::size_t index = 0; index < counts_.size(); ++index) {
     cumulative += counts_[index];

@@ -36,6 +36,9 @@ class Histogram {
   /// throws std::invalid_argument if the range makes no sense. Allocates all it ever needs.
   explicit Histogram(HistogramRange range = {});
 
+  /// Counters that a range takes. throws std::invalid_argument if it makes no sense. No allocation.
+  [[nodiscard]] static std::size_t counts_needed(const HistogramRange& range);
+
   /// Counts one value. Cost: a few ns, no allocation, no branch that depends on the bucket.
   void record(std::int64_t value) noexcept { record(value, 1); }
 
@@ -61,6 +64,11 @@ class Histogram {
   void add_overflow(std::uint64_t count, std::int64_t largest) noexcept;
   /// Adds values known only to have been negative.
   void add_negative(std::uint64_t count) noexcept { negative_count_ += count; }
+  /// Adds to one bucket of counts(), as a decoder does; min() and max() become those of the bucket.
+  void add_to_bucket(std::size_t index, std::uint64_t count) noexcept;
+  /// Gives a decoded histogram the exact extremes it was encoded without. Ignored where they lie in
+  /// other buckets than the recorded ones.
+  void restore_extremes(std::int64_t min, std::int64_t max) noexcept;
 
   /// The value at or below which `percentile` (0 to 100) per cent of all values lie: the highest
   /// value equivalent to the bucket's, as in HdrHistogram, but never above max(). 0 if nothing was
@@ -124,7 +132,6 @@ class Histogram {
   [[nodiscard]] bool operator==(const Histogram& other) const noexcept;
 
  private:
-  friend class HistogramDecoder;
   void record_outside(std::int64_t value, std::uint64_t count) noexcept;
 
   HistogramRange range_;
