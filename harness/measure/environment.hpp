@@ -28,7 +28,6 @@ struct BuildInfo {
 /// are std::nullopt. errors: none; a file that cannot be read is an absent fact. Cost: some tens of
 /// ms (reads /proc and /sys).
 struct Environment {
-  std::string host;                           ///< host name
   std::string operating_system;               ///< PRETTY_NAME of /etc/os-release
   std::string kernel;                         ///< release and version, as uname gives them
   std::string architecture;                   ///< e.g. "x86_64"
@@ -54,13 +53,15 @@ struct Environment {
       mitigations;  ///< vulnerability -> what the kernel does about it
   std::optional<std::string> congestion_control;  ///< net.ipv4.tcp_congestion_control
   std::map<std::string, std::string> sysctls;     ///< network limits that matter to a fan-out
-  std::optional<std::string> kernel_command_line;
+  std::optional<std::string>
+      kernel_options;  ///< of the kernel command line, those that shape timing
   std::uint64_t memory_total_bytes = 0;
   std::uint64_t memory_available_bytes = 0;
   std::vector<double> load_average;              ///< 1, 5, 15 minutes, when read
   std::map<std::string, std::string> libraries;  ///< name -> version in use
 
-  static Environment read();
+  /// root: where /proc, /sys and /etc stand; a test gives a folder of its own.
+  static Environment read(const std::string& root = "");
 };
 
 }  // namespace feedbench::measure
