@@ -25,6 +25,9 @@ class BaselineTest(ProgramTest):
     program = ""
     client = staticmethod(connect)
 
+    def setUp(self):
+        self._open_clients = []
+
     def exchange(self, **options) -> ScriptedExchange:
         exchange = ScriptedExchange(**options)
         self.addCleanup(exchange.close)
@@ -44,7 +47,15 @@ class BaselineTest(ProgramTest):
         clients = [self.client(endpoint, **options) for _ in range(count)]
         for client in clients:
             self.addCleanup(client.close)
+        self._open_clients.extend(clients)
         return clients
+
+    def stop(self, program) -> int:
+        """Lets the clients go first, as the program would else wait for their side of the close."""
+        for client in self._open_clients:
+            client.close()
+        self._open_clients.clear()
+        return program.stop()
 
     def wait_until_joined(self, upstream, clients, marker: bytes = frame(b"marker")) -> None:
         """Sends marker frames until each client has had one, so that what follows reaches all of them."""
@@ -89,7 +100,7 @@ class Common:
                 upstream.send(stream)
                 for client in clients:
                     self.assertEqual(client.exactly(len(stream)), stream)
-                self.assertEqual(program.stop(), EXIT_OK, program.error_text())
+                self.assertEqual(self.stop(program), EXIT_OK, program.error_text())
                 self.assertEqual(program.counters()["clients_accepted"], 7)
                 self.assertEqual(program.counters()["clients_evicted"], 0)
 
@@ -103,7 +114,7 @@ class Common:
                 upstream.send(stream[at:at + size])
             upstream.send(stream[at + size:])
             self.assertEqual(client.exactly(len(stream)), stream)
-        self.assertEqual(program.stop(), EXIT_OK)
+        self.assertEqual(self.stop(program), EXIT_OK)
 
     def test_a_client_that_never_reads_is_disconnected_and_the_others_are_unaffected(self):
         program, endpoint, upstream = self.run_against(self.exchange(), *self.small_lag)
@@ -117,7 +128,7 @@ class Common:
             self.assertEqual(reader.exactly(len(burst)), burst)
             sent += len(burst)
         self.assertLess(len(sleeper.to_end()), sent)
-        self.assertEqual(program.stop(), EXIT_OK)
+        self.assertEqual(self.stop(program), EXIT_OK)
         self.assertEqual(program.counters()["clients_evicted"], 1)
 
     def test_a_client_that_resets_its_connection_leaves_the_others_alone(self):
@@ -131,7 +142,7 @@ class Common:
             upstream.send(stream)
         for client in (clients[0], clients[3]):
             self.assertEqual(client.exactly(2 * len(stream)), 2 * stream)
-        self.assertEqual(program.stop(), EXIT_OK)
+        self.assertEqual(self.stop(program), EXIT_OK)
 
     def test_when_the_exchange_closes_clients_get_all_of_it_and_the_program_ends(self):
         program, endpoint, upstream = self.run_against(self.exchange())
@@ -224,7 +235,7 @@ class Relay(Common, BaselineTest):
                         upstream.send(stream)
                         for client in clients:
                             self.assertEqual(client.exactly(len(stream)), stream)
-                    self.assertEqual(program.stop(), EXIT_OK, program.error_text())
+                    self.assertEqual(self.stop(program), EXIT_OK, program.error_text())
                     self.assertGreaterEqual(program.counters()["bytes_delivered"], 5 * 20 * len(stream))
 
     def test_bytes_that_come_with_the_response_head_are_not_lost(self):
@@ -265,7 +276,7 @@ class Relay(Common, BaselineTest):
             upstream.send(chunk)
             for client in clients:
                 self.assertEqual(client.exactly(len(chunk)), chunk)
-        self.assertEqual(program.stop(), EXIT_OK)
+        self.assertEqual(self.stop(program), EXIT_OK)
         self.assertEqual(program.counters()["clients_evicted"], 0)
 
 
@@ -289,7 +300,7 @@ class Beast(Common, BaselineTest):
         client.send(frame(b"are you there", PING, mask=True))
         answer = client.frame()
         self.assertEqual((answer.opcode, answer.payload), (PONG, b"are you there"))
-        self.assertEqual(program.stop(), EXIT_OK)
+        self.assertEqual(self.stop(program), EXIT_OK)
 
     def test_it_connects_upstream_over_tls_and_checks_the_certificate(self):
         authority, certificate, key = make_certificates(self.temporary_directory())
@@ -300,7 +311,7 @@ class Beast(Common, BaselineTest):
         stream = b"".join(some_frames(100, seed=7))
         upstream.send(stream)
         self.assertEqual(client.exactly(len(stream)), stream)
-        self.assertEqual(program.stop(), EXIT_OK)
+        self.assertEqual(self.stop(program), EXIT_OK)
 
     def test_a_certificate_that_is_not_trusted_is_one_sentence_and_exit_code_4(self):
         authority, certificate, key = make_certificates(self.temporary_directory())

@@ -10,19 +10,25 @@ import faulthandler
 import importlib.util
 import pathlib
 import sys
+import time
 import unittest
 import xml.etree.ElementTree as ElementTree
 
 
 class Results(unittest.TextTestResult):
-    """Keeps one (case, outcome, text) a test."""
+    """Keeps what became of each test."""
 
     def __init__(self, *arguments, **keywords):
         super().__init__(*arguments, **keywords)
-        self.cases = []
+        self.cases = []  # (case, outcome, text, seconds)
+        self._started = 0.0
+
+    def startTest(self, test):
+        super().startTest(test)
+        self._started = time.monotonic()
 
     def _keep(self, test, outcome, text=""):
-        self.cases.append((test, outcome, text))
+        self.cases.append((test, outcome, text, time.monotonic() - self._started))
 
     def addSuccess(self, test):
         super().addSuccess(test)
@@ -49,10 +55,11 @@ class Results(unittest.TextTestResult):
 def write_xml(cases, name: str, directory: pathlib.Path) -> None:
     root = ElementTree.Element("testsuites", name=name, tests=str(len(cases)))
     suite = ElementTree.SubElement(root, "testsuite", name=name)
-    for test, outcome, text in cases:
+    for test, outcome, text, seconds in cases:
         method = getattr(test, "_testMethodName", str(test)).removeprefix("test_")
         case = ElementTree.SubElement(
             suite, "testcase", name=method, classname=type(test).__name__,
+            time=f"{seconds:.3f}",
             result="skipped" if outcome == "skipped" else "completed")
         if outcome != "passed":
             ElementTree.SubElement(case, "skipped" if outcome == "skipped" else "failure", message=text)
@@ -85,7 +92,7 @@ def main() -> int:
         write_xml(result.cases, arguments.name, arguments.results)
     if not result.wasSuccessful() or not result.cases:
         return 1
-    return 77 if all(outcome == "skipped" for _, outcome, _ in result.cases) else 0
+    return 77 if all(outcome == "skipped" for _, outcome, *_ in result.cases) else 0
 
 
 if __name__ == "__main__":
