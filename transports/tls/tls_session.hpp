@@ -1,0 +1,145 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "transports/transport.hpp"
+
+struct ssl_ctx_st;
+
+/// TLS over any transport: bytes in, bytes out, no descriptor, no wait. OpenSSL reads the
+/// ciphertext where the transport put it and decrypts into the memory the caller names (the log).
+namespace feedbench::tls {
+
+class TlsSession;
+
+struct TlsClientOptions {
+  /// Whom to speak to: a DNS name (sent as SNI, checked against the certificate's DNS names) or a
+  /// numeric IP address (checked against its IP addresses, no SNI).
+  std::string server_name;
+  /// PEM file of the authorities to trust *instead of* the system's; empty: the system's.
+  std::string ca_file;
+  /// Check the certificate and the name. false is for tests alone.
+  bool verify = true;
+};
+
+struct TlsServerOptions {
+  std::string certificate_file;  ///< PEM, the server's certificate first, then its chain.
+  std::string key_file;          ///< PEM, the private key, not encrypted.
+};
+
+/// What many sessions share: authorities or certificate, versions (TLS 1.2 at least), ciphers.
+/// thread: creation by one; sessions of one context may live in different threads.
+class TlsContext {
+ public:
+  /// errors: no server name to verify, a CA file missing or without certificates.
+  static transports::Expected<TlsContext> client(const TlsClientOptions& options);
+  /// errors: a file missing or unreadable, a key that does not belong to the certificate.
+  static transports::Expected<TlsContext> server(const TlsServerOptions& options);
+
+  /// A new session that has sent and received nothing. errors: out of memory.
+  [[nodiscard]] transports::Expected<TlsSession> new_session() const;
+
+ private:
+  TlsContext() = default;
+
+  std::shared_ptr<ssl_ctx_st> context_;
+  std::string server_name_;
+  bool is_client_ = false;
+  bool verify_ = true;
+};
+
+enum class TlsStatus : std::uint8_t {
+  ok,          ///< Done; for read(): `into` is full, there may be more.
+  want_input,  ///< All that was fed is used up: feed() more.
+  closed,      ///< The peer sent close_notify: the stream ended where it says it ends.
+  failed,      ///< error() says why; send output() (it may hold an alert) and drop the connection.
+};
+
+struct TlsRead {
+  std::size_t bytes = 0;  ///< Plaintext put at the front of `into`, whatever the status.
+  TlsStatus status = TlsStatus::want_input;
+};
+
+struct TlsWrite {
+  std::size_t bytes = 0;  ///< Plaintext taken; less than given when output_bytes_max is reached.
+  TlsStatus status = TlsStatus::ok;
+};
+
+/// One end of one TLS connection.
+///
+///     start();                                  client: the first flight is in output()
+///     on receive:  feed(ciphertext);            handshake goes on by itself
+///                  do { r = read(space); use(r.bytes); } while (r.status == ok);
+///     after each:  send(output()), consume_output(n)
+///
+/// Everything may produce output (handshake, alerts, key updates): look at output() after each
+/// call.
+///
+/// Bounds: output() holds at most output_bytes_max of records made by write(), which then takes no
+/// more; handshake and alert records are always taken. One record is at most 16 KiB of plaintext.
+/// Cost per record: the cipher, one copy of the ciphertext into OpenSSL's buffer (it decrypts
+/// there), one copy of the plaintext into `into`; no allocation once warm. thread: one at a time.
+class TlsSession {
+ public:
+  /// How much ciphertext of write() may wait to be sent.
+  static constexpr std::size_t kOutputBytesMax = std::size_t{1} << 20;
+
+  TlsSession(TlsSession&&) noexcept;
+  TlsSession& operator=(TlsSession&&) noexcept;
+  ~TlsSession();
+
+  /// Begins the handshake: a client's first flight goes to output(). A server waits to be fed.
+  TlsStatus start() noexcept;
+
+  /// Gives the next bytes received. They must stay as they are until read() (or the handshake, in
+  /// this call) says want_input: they are read in place. Feeding before that is an error.
+  /// Carries the handshake on. returns ok once established, want_input before, closed, or failed.
+  TlsStatus feed(std::span<const std::byte> ciphertext) noexcept;
+
+  /// Decrypts into `into`, as much as it holds or as there is. into: [n], n >= 1.
+  TlsRead read(std::span<std::byte> into) noexcept;
+
+  /// Encrypts. Before the handshake is done: nothing is taken, want_input.
+  TlsWrite write(std::span<const std::byte> plain) noexcept;
+
+  /// The peer's byte stream ended (FIN). closed if it had said so by close_notify, else failed: the
+  /// stream may have been cut by somebody else.
+  TlsStatus end_of_input() noexcept;
+
+  /// Says close_notify, once; nothing can be written afterwards. Reading goes on.
+  TlsStatus close() noexcept;
+
+  /// Goes over to new sending keys and asks the peer to do the same (TLS 1.3; else failed, with no
+  /// harm done). For connections that live for days.
+  TlsStatus update_keys() noexcept;
+
+  /// Ciphertext to be sent, oldest first. What it shows stays where it is, whatever else is called,
+  /// until it has all been consumed: a transport may hold it as a pending send.
+  [[nodiscard]] std::span<const std::byte> output() noexcept;
+  /// The first `bytes` of output() have been sent (or handed over for good).
+  void consume_output(std::size_t bytes) noexcept;
+
+  [[nodiscard]] bool established() const noexcept;
+  /// One sentence, fit for the user: what was tried with whom, why it failed, what to do. Empty
+  /// until something failed.
+  [[nodiscard]] const std::string& error() const noexcept;
+  /// True if it failed because the certificate was not accepted: trying again is no use.
+  [[nodiscard]] bool refused_certificate() const noexcept;
+  /// "TLSv1.3 TLS_AES_128_GCM_SHA256", once established.
+  [[nodiscard]] std::string protocol() const;
+
+ private:
+  friend class TlsContext;
+  friend struct BioAccess;
+  struct State;
+  explicit TlsSession(std::unique_ptr<State> state) noexcept;
+
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace feedbench::tls
