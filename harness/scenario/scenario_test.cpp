@@ -1,0 +1,170 @@
+#include "harness/scenario/scenario.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+namespace feedbench::scenario {
+namespace {
+
+using ::testing::HasSubstr;
+
+const std::string kGood = R"(name: small
+description: one case
+session: {synthetic: {payload_bytes: 128}}
+pace: {rate_hz: 1000}
+matrix:
+  system: [feedproxy, relay]
+  clients: [1, 8]
+)";
+
+std::vector<Fault> faults_of(const std::string& text) {
+  const auto read = parse_scenario(text, "test.yaml");
+  return read ? std::vector<Fault>{} : read.error();
+}
+
+std::string only_fault(const std::string& text) {
+  const auto faults = faults_of(text);
+  EXPECT_EQ(faults.size(), 1U) << "text:\n" << text;
+  for (std::size_t i = 1; i < faults.size(); ++i) ADD_FAILURE() << to_string(faults[i]);
+  return faults.empty() ? "" : to_string(faults[0]);
+}
+
+TEST(Scenario, ReadsAWholeScenarioWithItsDefaults) {
+  const auto read = parse_scenario(kGood, "test.yaml");
+  ASSERT_TRUE(read) << to_string(read.error()[0]);
+  EXPECT_EQ(read->name, "small");
+  ASSERT_EQ(read->groups.size(), 1U);
+  EXPECT_EQ(read->groups[0].name, "small");
+  EXPECT_EQ(read->groups[0].pace, (Pace{Pace::Kind::rate, 1000.0}));
+  EXPECT_EQ(read->groups[0].repeats, 3U);
+  EXPECT_EQ(read->groups[0].matrix[0].transports, std::vector<std::string>{"epoll"});
+  EXPECT_EQ(to_json(*read)["groups"][0]["matrix"][0]["clients"], (std::vector<int>{1, 8}));
+}
+
+TEST(Scenario, UnknownKeyIsNamedWithItsPlaceAndTheNearestKey) {
+  EXPECT_EQ(only_fault(kGood + "repeets: 3\n"),
+            "test.yaml:8:1: the scenario has no key \"repeets\" (did you mean \"repeats\"?)");
+}
+
+TEST(Scenario, UnknownKeyWithoutANearOneListsTheKnownOnes) {
+  const std::string text =
+      only_fault("name: a\nsession: {synthetic: {zzzzzzzzzzzzzz: 1}}\nmatrix: {clients: 1}\n");
+  EXPECT_THAT(text, HasSubstr("test.yaml:2:23: synthetic has no key \"zzzzzzzzzzzzzz\" (known: "
+                              "payload_bytes, frames)"));
+}
+
+TEST(Scenario, ListsAllFaultsInTheOrderOfTheFile) {
+  const auto faults = faults_of(
+      "name: a\nseed: x\nsession: {synthetic: {payload_bytes: 1}}\npace: fast\nmatrix: {clients: "
+      "0, transport: epol}\n");
+  ASSERT_EQ(faults.size(), 5U);
+  EXPECT_THAT(faults[0].message, HasSubstr("seed must be a whole number, not \"x\""));
+  EXPECT_THAT(faults[1].message, HasSubstr("payload_bytes is 1; it must be 8 to"));
+  EXPECT_THAT(faults[2].message, HasSubstr("pace has no value \"fast\""));
+  EXPECT_THAT(faults[3].message, HasSubstr("clients is 0; a case needs at least one client"));
+  EXPECT_THAT(faults[4].message, HasSubstr("did you mean \"epoll\"?"));
+  EXPECT_EQ(faults[4].line, 5);
+}
+
+TEST(Scenario, WrongTypeSaysWhatItIs) {
+  EXPECT_THAT(only_fault(kGood + "repeats: [1, 2]\n"),
+              HasSubstr("repeats must be a whole number, not a list"));
+  EXPECT_THAT(only_fault(kGood + "gate: perhaps\n"),
+              HasSubstr("gate must be true or false, not \"perhaps\""));
+  EXPECT_THAT(only_fault(kGood + "placement: 3\n"),
+              HasSubstr("placement must be a map of keys, not \"3\""));
+  EXPECT_THAT(only_fault(kGood + "ring_bytes: big\n"), HasSubstr("ring_bytes must be bytes"));
+}
+
+TEST(Scenario, MissingRecordingIsOneSentence) {
+  EXPECT_THAT(only_fault("name: a\nsession: {file: none.jsonl.zst}\nmatrix: {clients: 1}\n"),
+              HasSubstr("test.yaml:2:17: the recording none.jsonl.zst is missing"));
+}
+
+TEST(Scenario, AbsentRealRecordingIsNoFaultButAReason) {
+  LoadOptions options;
+  options.recordings = "/nonexistent";
+  const auto read = parse_scenario("name: a\nsession: {recording: x.zst}\nmatrix: {clients: 1}\n",
+                                   "test.yaml", options);
+  ASSERT_TRUE(read);
+  EXPECT_THAT(read->groups[0].session.absent_reason, HasSubstr("x.zst is not here"));
+}
+
+TEST(Scenario, NeedsASessionAndAMatrixAndAName) {
+  const auto faults = faults_of("seed: 1\n");
+  ASSERT_EQ(faults.size(), 3U);
+}
+
+TEST(Scenario, RepeatedKeyIsAFault) {
+  EXPECT_THAT(only_fault(kGood + "name: again\n"), HasSubstr("has the key \"name\" twice"));
+}
+
+TEST(Scenario, TextThatIsNotYamlSaysWhere) {
+  EXPECT_THAT(only_fault("name: [a\n"), HasSubstr("this is not YAML"));
+}
+
+TEST(Scenario, FileThatCannotBeOpenedIsOneSentence) {
+  const auto read = load_scenario("/nonexistent/x.yaml");
+  ASSERT_FALSE(read);
+  EXPECT_EQ(to_string(read.error()[0]),
+            "/nonexistent/x.yaml: the scenario file cannot be opened (is the path right?)");
+}
+
+TEST(Scenario, SizesMayHaveUnits) {
+  const auto read =
+      parse_scenario(kGood + "ring_bytes: 64 MiB\nwindow_bytes: 512KiB\n", "test.yaml");
+  ASSERT_TRUE(read) << to_string(read.error()[0]);
+  EXPECT_EQ(read->ring_bytes, 64U << 20U);
+  EXPECT_EQ(read->window_bytes, 512U << 10U);
+}
+
+TEST(Scenario, WindowLargerThanHalfTheRingIsAFault) {
+  EXPECT_THAT(only_fault(kGood + "ring_bytes: 1 MiB\nwindow_bytes: 1 MiB\n"),
+              HasSubstr("at most half the ring"));
+}
+
+TEST(Scenario, GroupsInheritWhatStandsAtTheTop) {
+  const auto read = parse_scenario(R"(name: two
+session: {synthetic: {payload_bytes: 128}}
+measure_s: 1.5
+groups:
+  - {name: slow, pace: {rate_hz: 10}, matrix: {clients: 1}}
+  - {name: fast, pace: max, measure_s: 3, matrix: [{clients: 1}, {system: beast, clients: 2}]}
+)",
+                                   "test.yaml");
+  ASSERT_TRUE(read) << to_string(read.error()[0]);
+  EXPECT_EQ(read->groups[0].measure_s, 1.5);
+  EXPECT_EQ(read->groups[1].measure_s, 3.0);
+  EXPECT_EQ(read->groups[1].matrix.size(), 2U);
+  EXPECT_EQ(read->groups[1].session.payload_bytes, 128U);
+}
+
+TEST(Scenario, RatioMustSelectExactlyOneCase) {
+  const std::string ratio =
+      "ratios:\n  - {name: r, metric: latency_p50, numerator: {system: feedproxy, clients: 1}, "
+      "denominator: {system: relay}}\n";
+  EXPECT_THAT(only_fault(kGood + ratio), HasSubstr("denominator selects 2 cases"));
+  EXPECT_THAT(
+      only_fault(kGood + "ratios:\n  - {name: r, metric: latency_p50, numerator: {clients: 3}}\n"),
+      HasSubstr("numerator selects no case of the matrix"));
+}
+
+TEST(Scenario, RatioReadsItsBound) {
+  const auto read = parse_scenario(kGood +
+                                       "ratios:\n  - {name: r, metric: latency_p50, numerator: "
+                                       "{system: feedproxy, clients: 1}, bound: \"<= 1.2\"}\n",
+                                   "test.yaml");
+  ASSERT_TRUE(read) << to_string(read.error()[0]);
+  ASSERT_TRUE(read->ratios[0].bound);
+  EXPECT_TRUE(read->ratios[0].bound->at_most);
+  EXPECT_EQ(read->ratios[0].bound->value, 1.2);
+  EXPECT_THAT(only_fault(kGood + "ratios:\n  - {name: r, metric: latency_p50, numerator: {system: "
+                                 "feedproxy, clients: 1}, bound: fast}\n"),
+              HasSubstr("bound must be"));
+}
+
+}  // namespace
+}  // namespace feedbench::scenario
