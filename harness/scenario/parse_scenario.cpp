@@ -6,6 +6,7 @@
 #include <iterator>
 #include <set>
 
+#include "harness/report/metrics.hpp"
 #include "harness/scenario/case_matrix.hpp"
 #include "harness/scenario/scenario.hpp"
 #include "harness/scenario/yaml_reader.hpp"
@@ -17,12 +18,18 @@ const std::vector<std::string> kSystems = {"feedproxy", "relay", "beast"};
 const std::vector<std::string> kTransports = {"select", "epoll", "io_uring"};
 const std::vector<std::string> kWaits = {"spin", "block"};
 const std::vector<std::string> kVenues = {"raw", "binance", "alpaca"};
-const std::vector<std::string> kMetrics = {
-    "latency_p50",       "latency_p90",     "latency_p99",    "throughput_bytes",
-    "throughput_frames", "cpu_per_million", "cpu_per_second", "rss_per_client"};
 constexpr std::uint32_t kClientsMax = 4000;
 constexpr std::uint32_t kPayloadBytesMax = 1U << 20U;
 constexpr double kRateMax = 20e6;
+
+const std::vector<std::string>& metric_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> out;
+    for (const report::Metric& metric : report::metrics()) out.emplace_back(metric.name);
+    return out;
+  }();
+  return names;
+}
 
 class ScenarioParser {
  public:
@@ -175,7 +182,7 @@ class ScenarioParser {
     } else if (!file.empty()) {
       session.kind = SessionSource::Kind::file;
       session.name = file;
-      session.path = std::filesystem::path(file).is_absolute() ? file : file_.parent_path() / file;
+      session.path = file_.parent_path() / file;  // an absolute path replaces the folder
       if (!std::filesystem::is_regular_file(session.path)) {
         faults_.add(map.get("file").Mark(),
                     fmt::format("the recording {} is missing (looked for {})", file,
@@ -322,8 +329,8 @@ class ScenarioParser {
       const YAML::Node metric = map.get("metric");
       if (!metric.IsDefined()) {
         faults_.add(item.Mark(), fmt::format("the ratio {} has no metric", ratio.name));
-      } else if (const auto index = scalar_word(metric, "metric", kMetrics, faults_)) {
-        ratio.metric = static_cast<Metric>(*index);
+      } else if (const auto index = scalar_word(metric, "metric", metric_names(), faults_)) {
+        ratio.metric = metric_names()[*index];
       }
       const YAML::Node bound = map.get("bound");
       if (bound.IsDefined()) read_bound(bound, ratio);

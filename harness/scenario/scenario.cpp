@@ -34,28 +34,6 @@ std::string to_string(const Pace& pace) {
   return "?";
 }
 
-std::string_view to_string(Metric metric) {
-  switch (metric) {
-    case Metric::latency_p50:
-      return "latency_p50";
-    case Metric::latency_p90:
-      return "latency_p90";
-    case Metric::latency_p99:
-      return "latency_p99";
-    case Metric::throughput_bytes:
-      return "throughput_bytes";
-    case Metric::throughput_frames:
-      return "throughput_frames";
-    case Metric::cpu_per_million:
-      return "cpu_per_million";
-    case Metric::cpu_per_second:
-      return "cpu_per_second";
-    case Metric::rss_per_client:
-      return "rss_per_client";
-  }
-  return "?";
-}
-
 std::string to_string(const Fault& fault) {
   if (fault.line == 0) return fmt::format("{}: {}", fault.file, fault.message);
   return fmt::format("{}:{}:{}: {}", fault.file, fault.line, fault.column, fault.message);
@@ -102,7 +80,7 @@ nlohmann::json group_json(const Group& group) {
 
 nlohmann::json ratio_json(const Ratio& ratio) {
   nlohmann::json out = {
-      {"name", ratio.name}, {"metric", to_string(ratio.metric)}, {"numerator", ratio.numerator}};
+      {"name", ratio.name}, {"metric", ratio.metric}, {"numerator", ratio.numerator}};
   if (!ratio.denominator.empty()) out["denominator"] = ratio.denominator;
   if (ratio.bound) {
     out["bound"] = fmt::format("{} {}", ratio.bound->at_most ? "<=" : ">=", ratio.bound->value);

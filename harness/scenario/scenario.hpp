@@ -76,18 +76,6 @@ struct Group {
   std::uint32_t repeats = 3;
 };
 
-enum class Metric : std::uint8_t {
-  latency_p50,
-  latency_p90,
-  latency_p99,  ///< ns, delivered - intended
-  throughput_bytes,
-  throughput_frames,  ///< delivered a second
-  cpu_per_million,    ///< CPU seconds of the system per million delivered
-  cpu_per_second,     ///< CPU seconds of the system per second
-  rss_per_client,     ///< bytes of the system per extra client
-};
-std::string_view to_string(Metric metric);
-
 /// Names cases by the values of their axes: {group: latency, system: relay}.
 using Selector = std::map<std::string, std::string>;
 
@@ -100,7 +88,7 @@ struct Bound {
 /// against the bound.
 struct Ratio {
   std::string name;
-  Metric metric = Metric::latency_p50;
+  std::string metric;  ///< a name of report::metrics(), such as latency_p50_ns
   Selector numerator;
   Selector denominator;  ///< empty: none
   std::optional<Bound> bound;

@@ -144,26 +144,28 @@ groups:
 
 TEST(Scenario, RatioMustSelectExactlyOneCase) {
   const std::string ratio =
-      "ratios:\n  - {name: r, metric: latency_p50, numerator: {system: feedproxy, clients: 1}, "
+      "ratios:\n  - {name: r, metric: latency_p50_ns, numerator: {system: feedproxy, clients: 1}, "
       "denominator: {system: relay}}\n";
   EXPECT_THAT(only_fault(kGood + ratio), HasSubstr("denominator selects 2 cases"));
   EXPECT_THAT(
-      only_fault(kGood + "ratios:\n  - {name: r, metric: latency_p50, numerator: {clients: 3}}\n"),
+      only_fault(kGood +
+                 "ratios:\n  - {name: r, metric: latency_p50_ns, numerator: {clients: 3}}\n"),
       HasSubstr("numerator selects no case of the matrix"));
 }
 
 TEST(Scenario, RatioReadsItsBound) {
   const auto read = parse_scenario(kGood +
-                                       "ratios:\n  - {name: r, metric: latency_p50, numerator: "
+                                       "ratios:\n  - {name: r, metric: latency_p50_ns, numerator: "
                                        "{system: feedproxy, clients: 1}, bound: \"<= 1.2\"}\n",
                                    "test.yaml");
   ASSERT_TRUE(read) << to_string(read.error()[0]);
   ASSERT_TRUE(read->ratios[0].bound);
   EXPECT_TRUE(read->ratios[0].bound->at_most);
   EXPECT_EQ(read->ratios[0].bound->value, 1.2);
-  EXPECT_THAT(only_fault(kGood + "ratios:\n  - {name: r, metric: latency_p50, numerator: {system: "
-                                 "feedproxy, clients: 1}, bound: fast}\n"),
-              HasSubstr("bound must be"));
+  EXPECT_THAT(
+      only_fault(kGood + "ratios:\n  - {name: r, metric: latency_p50_ns, numerator: {system: "
+                         "feedproxy, clients: 1}, bound: fast}\n"),
+      HasSubstr("bound must be"));
 }
 
 }  // namespace

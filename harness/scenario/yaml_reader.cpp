@@ -7,6 +7,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "reference/program/nearest_name.hpp"
+
 namespace feedbench::scenario {
 namespace {
 
@@ -21,21 +23,6 @@ std::string kind_of(const YAML::Node& node) {
     default:
       return "nothing";
   }
-}
-
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0U : 1U)});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
 }
 
 template <class T>
@@ -75,21 +62,8 @@ std::vector<Fault> FaultList::take() {
   return std::move(faults_);
 }
 
-std::string nearest_word(std::string_view word, const std::vector<std::string>& known) {
-  std::string best;
-  std::size_t best_distance = std::max<std::size_t>(2, word.size() / 2) + 1;
-  for (const auto& candidate : known) {
-    const std::size_t distance = edit_distance(word, candidate);
-    if (distance < best_distance) {
-      best_distance = distance;
-      best = candidate;
-    }
-  }
-  return best;
-}
-
-std::string suggestion(std::string_view word, const std::vector<std::string>& known) {
-  if (const std::string near = nearest_word(word, known); !near.empty()) {
+std::string suggestion(const std::string& word, const std::vector<std::string>& known) {
+  if (const std::string near = program::nearest_name(word, known); !near.empty()) {
     return fmt::format(" (did you mean \"{}\"?)", near);
   }
   return fmt::format(" (known: {})", fmt::join(known, ", "));

@@ -28,11 +28,8 @@ class FaultList {
   std::vector<Fault> faults_;
 };
 
-/// The word of `known` that is nearest to `word` by edit distance, or empty when none is near.
-std::string nearest_word(std::string_view word, const std::vector<std::string>& known);
-
 /// " (did you mean \"x\"?)", or " (known: a, b, c)" when nothing is near.
-std::string suggestion(std::string_view word, const std::vector<std::string>& known);
+std::string suggestion(const std::string& word, const std::vector<std::string>& known);
 
 /// One YAML map whose keys are taken one by one; finish() reports those nobody asked for.
 class MapReader {
