@@ -21,12 +21,14 @@
 namespace feedbench::downstream {
 
 struct HubOptions {
-  std::uint32_t connections_max = 4096;        ///< Size of the transport's connection table.
-  std::uint64_t lag_max_bytes = 8u << 20;      ///< A client further behind is evicted with 1013.
+  std::uint32_t connections_max = 4096;    ///< Size of the transport's connection table.
+  std::uint64_t lag_max_bytes = 8u << 20;  ///< A client further behind is evicted with 1013.
   std::int64_t handshake_timeout_ns = 10'000'000'000;
-  std::int64_t close_timeout_ns = 5'000'000'000;  ///< For what is left of a frame, our Close and the client's.
-  std::uint64_t client_message_max_bytes = 64 * 1024;  ///< Clients have nothing to say; a larger message is 1009.
-  std::string allow_origin;  ///< The one Origin a browser may come from; "*": any; empty: none. No Origin is always good.
+  std::int64_t close_timeout_ns =
+      5'000'000'000;  ///< For what is left of a frame, our Close and the client's.
+  std::uint64_t client_message_max_bytes =
+      64 * 1024;  ///< Clients have nothing to say; a larger message is 1009.
+  std::string allow_origin = "";  ///< The one Origin a browser may come from; "*": any; empty: none. No Origin is always good.
 };
 
 /// All WebSocket clients of the proxy: their handshake, their control frames, their stream (FanOut), their end.
@@ -53,7 +55,8 @@ class ClientHub {
   }
 
   [[nodiscard]] bool owns(Conn conn) const noexcept {
-    return conn.index < clients_.size() && clients_[conn.index] && clients_[conn.index]->conn == conn;
+    return conn.index < clients_.size() && clients_[conn.index] &&
+           clients_[conn.index]->conn == conn;
   }
   [[nodiscard]] std::size_t size() const noexcept { return connected_; }
   /// True while a send that reads the log is being cancelled: until then the log must not grow.
@@ -81,7 +84,8 @@ class ClientHub {
     const websocket::ParseResult result = client.parser.feed(bytes, sink);
     if (result.status == websocket::ParseStatus::failed && client.state == State::streaming) {
       log_.stats().clients_failed.add();
-      client.peer_closed = true;  // nothing it says from here on is understood: its Close is not waited for
+      client.peer_closed =
+          true;  // nothing it says from here on is understood: its Close is not waited for
       start_close(client, result.close_code(), result.text());
     }
   }
@@ -98,7 +102,7 @@ class ClientHub {
     pump(client);
   }
 
-  void on_close(Conn conn) {
+  void on_close(Conn conn, transports::CloseInfo) {
     Client& client = *clients_[conn.index];
     if (client.state == State::evicting && !client.cut) --cancelling_;
     fan_out_.remove(conn);
@@ -110,7 +114,8 @@ class ClientHub {
   /// Ends who is over its time. Call about once a second. Cost: a look at every connection.
   void on_time(transports::MonotonicInstant now) {
     for (const std::unique_ptr<Client>& client : clients_)
-      if (client && client->deadline.ns != 0 && now > client->deadline) transport_.abort(client->conn);
+      if (client && client->deadline.ns != 0 && now > client->deadline)
+        transport_.abort(client->conn);
   }
 
   /// Tells every client that this end goes away (1001) and closes each when it has answered.
@@ -143,10 +148,12 @@ class ClientHub {
     bool cut = false;          // evicting: the rest of the cut frame and the Close are queued
     bool peer_closed = false;  // its Close came
     transports::MonotonicInstant deadline;  // 0: none
-    std::uint64_t eviction_begin = 0;       // evicting: the frame boundary that the cancelled send started from
+    std::uint64_t eviction_begin =
+        0;  // evicting: the frame boundary that the cancelled send started from
     ControlQueue control;
     websocket::MessageParser<websocket::Role::server, websocket::Delivery::discard> parser;
-    std::unique_ptr<websocket::ServerHandshake> handshake = std::make_unique<websocket::ServerHandshake>();
+    std::unique_ptr<websocket::ServerHandshake> handshake =
+        std::make_unique<websocket::ServerHandshake>();
   };
 
   /// What the parser hands out.
@@ -166,7 +173,8 @@ class ClientHub {
       client.control.append(client.handshake->rejection());
     } else if (!origin_allowed(client.handshake->request().origin)) {
       client.refused = true;
-      client.control.append(websocket::http_refusal(403, "this Origin may not read the feed (see --allow-origin)\n"));
+      client.control.append(
+          websocket::http_refusal(403, "this Origin may not read the feed (see --allow-origin)\n"));
     } else {
       client.control.append(client.handshake->accept());
     }
@@ -175,7 +183,8 @@ class ClientHub {
     const std::span<std::byte> rest = bytes.subspan(step.consumed_bytes);
     pump(client);
     // Frames may stand right behind the request; a server is not obliged to wait for its own answer to read them.
-    if (!client.refused && !rest.empty() && client.state == State::streaming) on_receive(client.conn, rest);
+    if (!client.refused && !rest.empty() && client.state == State::streaming)
+      on_receive(client.conn, rest);
   }
 
   /// Only browsers send an Origin; without this any web page could read a proxy on the visitor's loopback.
@@ -241,9 +250,14 @@ class ClientHub {
     if (!client.control.empty()) {
       const transports::ConstRange range = client.control.take();
       switch (transport_.send(client.conn, std::span(&range, 1))) {
-        case transports::SendStatus::pending: return;
-        case transports::SendStatus::completed: client.control.sent(range.bytes); break;
-        default: client.state = State::dropped; return;  // dead: on_close follows
+        case transports::SendStatus::pending:
+          return;
+        case transports::SendStatus::completed:
+          client.control.sent(range.bytes);
+          break;
+        default:
+          client.state = State::dropped;
+          return;  // dead: on_close follows
       }
     }
     control_done(client);
@@ -251,11 +265,15 @@ class ClientHub {
 
   void control_done(Client& client) {
     switch (client.state) {
-      case State::answering: return answered(client);
-      case State::streaming: return fan_out_.resume(client.conn);
+      case State::answering:
+        return answered(client);
+      case State::streaming:
+        return fan_out_.resume(client.conn);
       case State::closing:
-      case State::evicting: return drop_when_done(client);
-      default: return;
+      case State::evicting:
+        return drop_when_done(client);
+      default:
+        return;
     }
   }
 
@@ -295,11 +313,13 @@ class ClientHub {
       const auto room = static_cast<std::size_t>(log_.head_offset() - boundary);
       boundary += websocket::decode_header({log_.data(boundary), room}).header.frame_bytes();
     }
-    client.control.prepend({reinterpret_cast<const char*>(log_.data(cursor)), static_cast<std::size_t>(boundary - cursor)});
+    client.control.prepend({reinterpret_cast<const char*>(log_.data(cursor)),
+                            static_cast<std::size_t>(boundary - cursor)});
     append_close(client, CloseCode::try_again_later, kTooSlow);
   }
 
-  static constexpr std::string_view kTooSlow = "too slow: further behind the feed than this proxy allows";
+  static constexpr std::string_view kTooSlow =
+      "too slow: further behind the feed than this proxy allows";
 
   T& transport_;
   rings::FeedLogWriter& log_;

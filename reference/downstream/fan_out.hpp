@@ -25,8 +25,12 @@ class FanOut {
 
   /// lag_max_bytes: a subscriber further behind the head is reported by publish() as too slow; at most half of the ring,
   /// so that no byte of a send in flight can be overwritten before the send is cancelled.
-  FanOut(T& transport, const rings::FeedLogWriter& log, std::uint64_t lag_max_bytes, std::uint32_t connections_max)
-      : transport_(transport), log_(log), lag_max_bytes_(lag_max_bytes), position_(connections_max, kNowhere) {}
+  FanOut(T& transport, const rings::FeedLogWriter& log, std::uint64_t lag_max_bytes,
+         std::uint32_t connections_max)
+      : transport_(transport),
+        log_(log),
+        lag_max_bytes_(lag_max_bytes),
+        position_(connections_max, kNowhere) {}
 
   /// Starts to send to conn, from the live edge.
   void add(Conn conn) {
@@ -81,7 +85,9 @@ class FanOut {
     return subscribers_[position_[conn.index]].in_flight_bytes != 0;
   }
   /// Where the next byte for conn stands in the log. It is a frame boundary unless a send was cancelled.
-  [[nodiscard]] std::uint64_t cursor(Conn conn) const noexcept { return subscribers_[position_[conn.index]].cursor; }
+  [[nodiscard]] std::uint64_t cursor(Conn conn) const noexcept {
+    return subscribers_[position_[conn.index]].cursor;
+  }
 
  private:
   static constexpr std::uint32_t kNowhere = UINT32_MAX;
@@ -96,20 +102,27 @@ class FanOut {
   void send(Subscriber& subscriber, std::uint64_t head) {
     const std::uint64_t bytes = head - subscriber.cursor;
     if (bytes == 0) return;
-    const transports::ConstRange range{log_.data(subscriber.cursor), static_cast<std::size_t>(bytes)};
+    const transports::ConstRange range{log_.data(subscriber.cursor),
+                                       static_cast<std::size_t>(bytes)};
     switch (transport_.send(subscriber.conn, std::span(&range, 1))) {
-      case transports::SendStatus::completed: subscriber.cursor = head; break;
-      case transports::SendStatus::pending: subscriber.in_flight_bytes = bytes; break;
+      case transports::SendStatus::completed:
+        subscriber.cursor = head;
+        break;
+      case transports::SendStatus::pending:
+        subscriber.in_flight_bytes = bytes;
+        break;
       // Dead or closing: on_close removes it. busy and invalid cannot be: one send a subscriber, never empty.
-      default: subscriber.held = true; break;
+      default:
+        subscriber.held = true;
+        break;
     }
   }
 
   T& transport_;
   const rings::FeedLogWriter& log_;
   std::uint64_t lag_max_bytes_;
-  std::vector<Subscriber> subscribers_;   // dense: publish() walks it
-  std::vector<std::uint32_t> position_;   // by Conn::index
+  std::vector<Subscriber> subscribers_;  // dense: publish() walks it
+  std::vector<std::uint32_t> position_;  // by Conn::index
 };
 
 }  // namespace feedbench::downstream

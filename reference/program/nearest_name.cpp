@@ -36,7 +36,8 @@ std::string nearest_name(std::string_view name, const std::vector<std::string>& 
   return best;
 }
 
-std::string unknown_name(std::string_view what, std::string_view name, const std::vector<std::string>& known) {
+std::string unknown_name(std::string_view what, std::string_view name,
+                         const std::vector<std::string>& known) {
   std::string text = "unknown " + std::string(what) + " '" + std::string(name) + "'";
   const std::string near = nearest_name(name, known);
   if (!near.empty()) return text + " (did you mean '" + near + "'?)";

@@ -10,6 +10,7 @@ namespace feedbench::program {
 std::string nearest_name(std::string_view name, const std::vector<std::string>& known);
 
 /// "unknown WHAT 'NAME' (did you mean 'X'?)", or with the list of what is known when nothing is near.
-std::string unknown_name(std::string_view what, std::string_view name, const std::vector<std::string>& known);
+std::string unknown_name(std::string_view what, std::string_view name,
+                         const std::vector<std::string>& known);
 
 }  // namespace feedbench::program

@@ -13,9 +13,10 @@ namespace feedbench::program {
 
 transports::Expected<void> pin_to_cpu(int cpu) {
   const auto refuse = [cpu](const std::string& why, int code) {
-    return tl::make_unexpected(transports::Error{
-        "--cpu " + std::to_string(cpu) + ": " + why + " (this process may use the CPUs that `taskset -p` shows)",
-        code});
+    return tl::make_unexpected(
+        transports::Error{"--cpu " + std::to_string(cpu) + ": " + why +
+                              " (this process may use the CPUs that `taskset -p` shows)",
+                          code});
   };
   if (cpu < 0 || cpu >= CPU_SETSIZE) return refuse("not a CPU number", EINVAL);
   cpu_set_t set;

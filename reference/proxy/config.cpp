@@ -48,7 +48,8 @@ Option number(std::string key, std::string help, T ProxyConfig::*member) {
   return {std::move(key), std::move(help),
           [member](ProxyConfig& config, const std::string& value) {
             T parsed{};
-            const auto [end, failure] = std::from_chars(value.data(), value.data() + value.size(), parsed);
+            const auto [end, failure] =
+                std::from_chars(value.data(), value.data() + value.size(), parsed);
             if (failure != std::errc() || end != value.data() + value.size())
               return fmt::format("'{}' is not a whole number in range", value);
             config.*member = parsed;
@@ -58,20 +59,22 @@ Option number(std::string key, std::string help, T ProxyConfig::*member) {
 }
 
 Option on_off(std::string key, std::string help, bool ProxyConfig::*member) {
-  return {std::move(key), std::move(help),
-          [member](ProxyConfig& config, const std::string& value) {
-            const bool on = value == "on" || value == "true" || value == "yes";
-            if (!on && value != "off" && value != "false" && value != "no")
-              return fmt::format("'{}' is neither on nor off", value);
-            config.*member = on;
-            return std::string();
-          },
-          [member](const ProxyConfig& config) { return std::string(config.*member ? "on" : "off"); }};
+  return {
+      std::move(key), std::move(help),
+      [member](ProxyConfig& config, const std::string& value) {
+        const bool on = value == "on" || value == "true" || value == "yes";
+        if (!on && value != "off" && value != "false" && value != "no")
+          return fmt::format("'{}' is neither on nor off", value);
+        config.*member = on;
+        return std::string();
+      },
+      [member](const ProxyConfig& config) { return std::string(config.*member ? "on" : "off"); }};
 }
 
 std::string read_listen(ProxyConfig& config, const std::string& value) {
   const auto colon = value.rfind(':');
-  const std::string_view port = colon == std::string::npos ? "" : std::string_view(value).substr(colon + 1);
+  const std::string_view port =
+      colon == std::string::npos ? "" : std::string_view(value).substr(colon + 1);
   std::uint16_t parsed = 0;
   const auto [end, failure] = std::from_chars(port.data(), port.data() + port.size(), parsed);
   if (port.empty() || failure != std::errc() || end != port.data() + port.size())
@@ -85,7 +88,8 @@ std::string read_listen(ProxyConfig& config, const std::string& value) {
 }
 
 std::string read_wait(ProxyConfig& config, const std::string& value) {
-  if (value != "spin" && value != "block") return fmt::format("'{}' is neither spin nor block", value);
+  if (value != "spin" && value != "block")
+    return fmt::format("'{}' is neither spin nor block", value);
   config.wait = value == "spin" ? Wait::spin : Wait::block;
   return {};
 }
@@ -101,7 +105,8 @@ std::string read_subscribe(ProxyConfig& config, const std::string& value) {
 const std::vector<Option>& options() {
   using C = ProxyConfig;
   static const std::vector<Option> all = {
-      text("upstream", "The WebSocket to share: ws://HOST[:PORT]/TARGET or wss://...", &C::upstream),
+      text("upstream", "The WebSocket to share: ws://HOST[:PORT]/TARGET or wss://...",
+           &C::upstream),
       text("venue", "What speaks there: raw, binance or alpaca", &C::venue),
       {"subscribe", "Comma-separated: Binance streams, or Alpaca CHANNEL:SYMBOL", read_subscribe,
        [](const C& config) {
@@ -112,11 +117,16 @@ const std::vector<Option>& options() {
       text("key_env", "Environment variable that holds the API key", &C::key_env),
       text("secret_env", "Environment variable that holds the API secret", &C::secret_env),
       text("ca", "PEM file of the authorities to trust for wss:// (default: the system's)", &C::ca),
-      {"listen", "Where WebSocket clients connect: ADDRESS:PORT, port 0 for a free one", read_listen,
-       [](const C& config) { return YAML::Dump(YAML::Node(transports::to_string(config.listen))); }},
+      {"listen", "Where WebSocket clients connect: ADDRESS:PORT, port 0 for a free one",
+       read_listen,
+       [](const C& config) {
+         return YAML::Dump(YAML::Node(transports::to_string(config.listen)));
+       }},
       on_off("allow_remote", "Allow a listen address that is not loopback", &C::allow_remote),
-      text("allow_origin", "Origin that browsers may come from; * for any (default: none)", &C::allow_origin),
-      text("local_socket", "Unix socket that hands the feed log to local readers", &C::local_socket),
+      text("allow_origin", "Origin that browsers may come from; * for any (default: none)",
+           &C::allow_origin),
+      text("local_socket", "Unix socket that hands the feed log to local readers",
+           &C::local_socket),
       text("transport", "select, epoll or io_uring", &C::transport),
       {"wait", "spin or block", read_wait,
        [](const C& config) { return std::string(config.wait == Wait::spin ? "spin" : "block"); }},
@@ -124,15 +134,19 @@ const std::vector<Option>& options() {
       number("ring_bytes", "Bytes of the feed log's ring, a power of two", &C::ring_bytes),
       number("index_lines", "Lines of its index, a power of two", &C::index_lines),
       number("message_max_bytes", "Largest message taken from the venue", &C::message_max_bytes),
-      number("client_lag_max_bytes", "A client further behind is evicted (close 1013)", &C::client_lag_max_bytes),
+      number("client_lag_max_bytes", "A client further behind is evicted (close 1013)",
+             &C::client_lag_max_bytes),
       number("clients_max", "WebSocket clients at a time", &C::clients_max),
       on_off("stamps", "Take stage stamps", &C::stamps),
       on_off("validate_utf8", "Check that text from the venue is UTF-8", &C::validate_utf8),
       number("backoff_first_ms", "First wait before reconnecting", &C::backoff_first_ms),
       number("backoff_longest_ms", "Longest wait before reconnecting", &C::backoff_longest_ms),
-      number("upstream_open_timeout_ms", "Time for connect, handshakes and login", &C::upstream_open_timeout_ms),
-      number("upstream_idle_ms", "Ping a silent upstream after this; give up after twice this", &C::upstream_idle_ms),
-      number("client_handshake_timeout_ms", "Time for a client's handshake", &C::client_handshake_timeout_ms),
+      number("upstream_open_timeout_ms", "Time for connect, handshakes and login",
+             &C::upstream_open_timeout_ms),
+      number("upstream_idle_ms", "Ping a silent upstream after this; give up after twice this",
+             &C::upstream_idle_ms),
+      number("client_handshake_timeout_ms", "Time for a client's handshake",
+             &C::client_handshake_timeout_ms),
       number("client_close_timeout_ms", "Time for a client's close", &C::client_close_timeout_ms),
   };
   return all;
@@ -144,7 +158,9 @@ std::string flag_of(const std::string& key) {
   return flag;
 }
 
-std::string joined(const std::vector<std::string>& faults) { return fmt::format("{}", fmt::join(faults, "\n")); }
+std::string joined(const std::vector<std::string>& faults) {
+  return fmt::format("{}", fmt::join(faults, "\n"));
+}
 
 std::string scalar_or_list(const YAML::Node& node) {
   if (!node.IsSequence()) return node.Scalar();
@@ -155,23 +171,28 @@ std::string scalar_or_list(const YAML::Node& node) {
 
 Expected<std::string> read_file(const std::string& path) {
   std::ifstream file(path);
-  if (!file) return tl::make_unexpected(Error{fmt::format("--config {}: cannot be opened", path), 0});
+  if (!file)
+    return tl::make_unexpected(Error{fmt::format("--config {}: cannot be opened", path), 0});
   std::ostringstream all;
   all << file.rdbuf();
   return all.str();
 }
 
-bool is_loopback(const std::string& address) { return address.starts_with("127.") || address == "::1"; }
+bool is_loopback(const std::string& address) {
+  return address.starts_with("127.") || address == "::1";
+}
 
 }  // namespace
 
-Expected<void> apply_yaml(ProxyConfig& config, const std::string& yaml_text, const std::string& origin) {
+Expected<void> apply_yaml(ProxyConfig& config, const std::string& yaml_text,
+                          const std::string& origin) {
   YAML::Node root;
   try {
     root = YAML::Load(yaml_text);
   } catch (const YAML::Exception& failure) {
-    return tl::make_unexpected(
-        Error{fmt::format("{}:{}:{}: {}", origin, failure.mark.line + 1, failure.mark.column + 1, failure.msg), 0});
+    return tl::make_unexpected(Error{fmt::format("{}:{}:{}: {}", origin, failure.mark.line + 1,
+                                                 failure.mark.column + 1, failure.msg),
+                                     0});
   }
   if (root.IsNull()) return {};
   if (!root.IsMap()) return tl::make_unexpected(Error{origin + ": expected `key: value` lines", 0});
@@ -183,8 +204,8 @@ Expected<void> apply_yaml(ProxyConfig& config, const std::string& yaml_text, con
     const YAML::Mark mark = entry.first.Mark();
     const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "?";
     const std::string where = fmt::format("{}:{}:{}: ", origin, mark.line + 1, mark.column + 1);
-    const auto found =
-        std::find_if(options().begin(), options().end(), [&](const Option& option) { return option.key == key; });
+    const auto found = std::find_if(options().begin(), options().end(),
+                                    [&](const Option& option) { return option.key == key; });
     if (found == options().end()) {
       faults.push_back(where + program::unknown_name("key", key, names));
       continue;
@@ -206,26 +227,36 @@ std::vector<std::string> validate(const ProxyConfig& config) {
     if (!good) faults.push_back(std::move(fault));
   };
   if (config.upstream.empty()) {
-    faults.emplace_back("--upstream is missing: the WebSocket to share, for example --upstream ws://127.0.0.1:9443/ws");
+    faults.emplace_back(
+        "--upstream is missing: the WebSocket to share, for example --upstream "
+        "ws://127.0.0.1:9443/ws");
   } else if (const auto url = websocket::parse_url(config.upstream); !url) {
     faults.push_back("--upstream " + config.upstream + ": " + url.error().message);
   }
   check(config.venue == "raw" || config.venue == "binance" || config.venue == "alpaca",
         program::unknown_name("venue", config.venue, {"raw", "binance", "alpaca"}));
-  check(config.transport == "select" || config.transport == "epoll" || config.transport == "io_uring",
-        program::unknown_name("transport", config.transport, {"select", "epoll", "io_uring"}));
+  check(
+      config.transport == "select" || config.transport == "epoll" || config.transport == "io_uring",
+      program::unknown_name("transport", config.transport, {"select", "epoll", "io_uring"}));
   check(config.allow_remote || is_loopback(config.listen.address),
-        fmt::format("--listen {}: not a loopback address; say --allow-remote on if anyone who reaches it may read the feed",
+        fmt::format("--listen {}: not a loopback address; say --allow-remote on if anyone who "
+                    "reaches it may read the feed",
                     transports::to_string(config.listen)));
-  check(std::has_single_bit(config.ring_bytes) && config.ring_bytes >= (64u << 10) && config.ring_bytes <= (1ull << 34),
-        fmt::format("--ring-bytes {}: must be a power of two from 65536 to 17179869184", config.ring_bytes));
-  check(std::has_single_bit(config.index_lines) && config.index_lines >= 1024 && config.index_lines <= (1ull << 28),
-        fmt::format("--index-lines {}: must be a power of two from 1024 to 268435456", config.index_lines));
+  check(std::has_single_bit(config.ring_bytes) && config.ring_bytes >= (64u << 10) &&
+            config.ring_bytes <= (1ull << 34),
+        fmt::format("--ring-bytes {}: must be a power of two from 65536 to 17179869184",
+                    config.ring_bytes));
+  check(std::has_single_bit(config.index_lines) && config.index_lines >= 1024 &&
+            config.index_lines <= (1ull << 28),
+        fmt::format("--index-lines {}: must be a power of two from 1024 to 268435456",
+                    config.index_lines));
   check(config.message_max_bytes >= 1 && config.message_max_bytes <= config.ring_bytes / 8,
-        fmt::format("--message-max-bytes {}: must be from 1 to an eighth of --ring-bytes ({})", config.message_max_bytes,
-                    config.ring_bytes / 8));
-  check(config.client_lag_max_bytes >= config.message_max_bytes && config.client_lag_max_bytes <= config.ring_bytes / 2,
-        fmt::format("--client-lag-max-bytes {}: must be from --message-max-bytes ({}) to half of --ring-bytes ({})",
+        fmt::format("--message-max-bytes {}: must be from 1 to an eighth of --ring-bytes ({})",
+                    config.message_max_bytes, config.ring_bytes / 8));
+  check(config.client_lag_max_bytes >= config.message_max_bytes &&
+            config.client_lag_max_bytes <= config.ring_bytes / 2,
+        fmt::format("--client-lag-max-bytes {}: must be from --message-max-bytes ({}) to half of "
+                    "--ring-bytes ({})",
                     config.client_lag_max_bytes, config.message_max_bytes, config.ring_bytes / 2));
   check(config.clients_max >= 1 && config.clients_max <= 1'000'000,
         fmt::format("--clients-max {}: must be from 1 to 1000000", config.clients_max));
@@ -237,21 +268,27 @@ std::vector<std::string> validate(const ProxyConfig& config) {
 
 std::string to_yaml(const ProxyConfig& config) {
   std::string out;
-  for (const Option& option : options()) out += fmt::format("# {}\n{}: {}\n", option.help, option.key, option.show(config));
+  for (const Option& option : options())
+    out += fmt::format("# {}\n{}: {}\n", option.help, option.key, option.show(config));
   return out;
 }
 
 Expected<CommandLine> parse_command_line(int argc, const char* const* argv) {
   CommandLine line;
-  CLI::App app{"feedproxy: shares one upstream WebSocket among many local and network consumers.", "feedproxy"};
+  CLI::App app{"feedproxy: shares one upstream WebSocket among many local and network consumers.",
+               "feedproxy"};
   app.set_version_flag("--version", "feedproxy 0.1.0");
   std::string config_file;
   app.add_option("--config", config_file, "YAML file; its keys are the flags below with _ for -");
-  app.add_flag("--print-config", line.print_config, "Print the resolved configuration as YAML and stop");
-  app.add_option("--status-fd", line.status_fd, "Write one JSON line an event to this inherited descriptor");
-  app.add_flag("--parent-death", line.parent_death, "Stop when the process that started this one dies");
+  app.add_flag("--print-config", line.print_config,
+               "Print the resolved configuration as YAML and stop");
+  app.add_option("--status-fd", line.status_fd,
+                 "Write one JSON line an event to this inherited descriptor");
+  app.add_flag("--parent-death", line.parent_death,
+               "Stop when the process that started this one dies");
   std::map<std::string, std::string> given;
-  for (const Option& option : options()) app.add_option(flag_of(option.key), given[option.key], option.help);
+  for (const Option& option : options())
+    app.add_option(flag_of(option.key), given[option.key], option.help);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& failure) {

@@ -80,7 +80,8 @@ struct CommandLine {
 transports::Expected<CommandLine> parse_command_line(int argc, const char* const* argv);
 
 /// Adds what `yaml_text` says to `config`. origin: shown in errors (the file's name).
-transports::Expected<void> apply_yaml(ProxyConfig& config, const std::string& yaml_text, const std::string& origin);
+transports::Expected<void> apply_yaml(ProxyConfig& config, const std::string& yaml_text,
+                                      const std::string& origin);
 
 /// All faults of a resolved configuration, one sentence each; empty when there is none.
 std::vector<std::string> validate(const ProxyConfig& config);

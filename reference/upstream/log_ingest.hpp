@@ -37,10 +37,13 @@ struct IngestResult {
 class LogIngest {
  public:
   LogIngest(rings::FeedLogWriter& log, const IngestOptions& options)
-      : log_(log), options_(options), fragments_max_(static_cast<std::uint32_t>(log.ring_bytes() / 64)) {
+      : log_(log),
+        options_(options),
+        fragments_max_(static_cast<std::uint32_t>(log.ring_bytes() / 64)) {
     // A sixteenth of the ring a chunk, an eighth a message and a sixth for the headers of its fragments: with clients
     // evicted at half a ring behind, no byte that a send in flight may still read is ever offered to the venue.
-    options_.chunk_bytes = std::min<std::size_t>(options.chunk_bytes, static_cast<std::size_t>(log.ring_bytes() / 16));
+    options_.chunk_bytes =
+        std::min<std::size_t>(options.chunk_bytes, static_cast<std::size_t>(log.ring_bytes() / 16));
     scanner_ = new_scanner();
   }
 
@@ -62,7 +65,8 @@ class LogIngest {
     IngestResult result;
     while (parsed_ < end) {
       const std::byte* at = log_.data(parsed_);
-      const websocket::ScanResult frame = scanner_.scan({at, static_cast<std::size_t>(end - parsed_)});
+      const websocket::ScanResult frame =
+          scanner_.scan({at, static_cast<std::size_t>(end - parsed_)});
       if (frame.status == websocket::ScanStatus::need_more) break;
       if (frame.status == websocket::ScanStatus::error) {
         result.fault = frame.fault;
@@ -70,14 +74,16 @@ class LogIngest {
       }
       if (options_.stamps) stamps.parsed = transports::TscInstant::now();
       const std::uint64_t frame_bytes = frame.frame_bytes();
-      const std::span<const std::byte> payload{at + frame.header_bytes, static_cast<std::size_t>(frame.payload_bytes)};
+      const std::span<const std::byte> payload{at + frame.header_bytes,
+                                               static_cast<std::size_t>(frame.payload_bytes)};
       parsed_ += frame_bytes;
       if (websocket::is_control(frame.opcode)) [[unlikely]] {
         log_.stats().control_frames.add();
         sink.on_control(frame.opcode, payload);
         continue;
       }
-      if (filtering_ && frame.fin && frame.opcode != websocket::Opcode::continuation && sink.keep(frame.opcode, payload))
+      if (filtering_ && frame.fin && frame.opcode != websocket::Opcode::continuation &&
+          sink.keep(frame.opcode, payload))
         continue;
       if (placed_ + frame_bytes != parsed_) [[unlikely]]
         std::memmove(log_.uncommitted(placed_), at, static_cast<std::size_t>(frame_bytes));
@@ -92,7 +98,8 @@ class LogIngest {
       publish_message(stamps);
       ++result.messages;
     }
-    if (placed_ != parsed_) [[unlikely]] close_up(end);
+    if (placed_ != parsed_) [[unlikely]]
+      close_up(end);
     if (result.messages != 0) log_.publish();
     return result;
   }
@@ -134,7 +141,8 @@ class LogIngest {
   /// Moves the unparsed rest down behind the last byte kept. Rare: a control frame came in this chunk.
   void close_up(std::uint64_t end) noexcept {
     const std::uint64_t rest = end - parsed_;
-    if (rest != 0) std::memmove(log_.uncommitted(placed_), log_.data(parsed_), static_cast<std::size_t>(rest));
+    if (rest != 0)
+      std::memmove(log_.uncommitted(placed_), log_.data(parsed_), static_cast<std::size_t>(rest));
     log_.stats().bytes_rewound.add(parsed_ - placed_);
     log_.rewind(placed_ + rest);
     parsed_ = placed_;
@@ -145,7 +153,8 @@ class LogIngest {
   std::uint32_t fragments_max_;
   websocket::FrameScanner scanner_;
   std::uint64_t parsed_ = 0;  // stream offset of the first byte not yet scanned
-  std::uint64_t placed_ = 0;  // stream offset right behind the last frame kept: parsed_, unless something was taken out
+  std::uint64_t placed_ =
+      0;  // stream offset right behind the last frame kept: parsed_, unless something was taken out
   std::uint32_t generation_ = 0;
   websocket::Opcode opcode_ = websocket::Opcode::text;  // of the message being placed
   std::uint8_t header_bytes_ = 0;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -20,7 +21,6 @@
 #include "reference/websocket/build_frame.hpp"
 #include "reference/websocket/handshake.hpp"
 #include "reference/websocket/url.hpp"
-#include "transports/tls/tls_context.hpp"
 #include "transports/tls/tls_session.hpp"
 #include "transports/transport.hpp"
 
@@ -31,8 +31,10 @@ struct LinkOptions {
   venues::LoginOptions login;
   std::int64_t backoff_first_ns = 100'000'000;
   std::int64_t backoff_longest_ns = 30'000'000'000;
-  std::int64_t open_timeout_ns = 10'000'000'000;  ///< Connect, TLS, WebSocket handshake and login together.
-  std::int64_t idle_ns = 30'000'000'000;          ///< Ping after this much silence, give up after twice as much.
+  std::int64_t open_timeout_ns =
+      10'000'000'000;  ///< Connect, TLS, WebSocket handshake and login together.
+  std::int64_t idle_ns =
+      30'000'000'000;  ///< Ping after this much silence, give up after twice as much.
   bool nic_stamps = true;
   std::uint64_t seed = 1;  ///< Of the backoff's jitter.
 };
@@ -40,7 +42,7 @@ struct LinkOptions {
 /// The proxy's one connection to the venue, through all its lives: resolve, connect, TLS, WebSocket handshake, login,
 /// data, loss, wait, again. Plaintext bytes go straight into the log: received there (ws), or decrypted there (wss).
 ///
-/// Owner: upstream_opened(), upstream_ready(), upstream_lost(text), upstream_refused(text), upstream_published().
+/// Owner: upstream_opened(), upstream_ready(), upstream_lost(text, was_open, wait_ns), upstream_refused(text), upstream_published().
 /// refused is said only while no connection has ever been ready: then trying again will not help. After that every end
 /// is a loss, and the link tries again for ever.
 /// thread: the polling thread. Allocation: on connecting and for control frames alone.
@@ -50,7 +52,8 @@ class UpstreamLink {
   using Conn = transports::Conn;
 
   /// tls: needed for wss:// URLs, and must outlive the link; may be null for ws://.
-  UpstreamLink(T& transport, LogIngest& ingest, Owner& owner, LinkOptions options, tls::TlsContext* tls)
+  UpstreamLink(T& transport, LogIngest& ingest, Owner& owner, LinkOptions options,
+               tls::TlsContext* tls)
       : transport_(transport),
         ingest_(ingest),
         owner_(owner),
@@ -85,20 +88,18 @@ class UpstreamLink {
     const bool talks = state_ == State::live || state_ == State::login;
     state_ = State::stopped;
     if (!conn_.valid()) return;
-    if (talks) {
-      send_close(websocket::CloseCode::normal, "");
-      transport_.poll_sends_of(conn_);
-    }
-    transport_.close(conn_);
+    if (talks) send_close(websocket::CloseCode::normal, "");
+    close_when_flushed();
   }
 
   std::span<std::byte> receive_space() noexcept {
-    if (tls_ || state_ == State::handshake) return head_buffer_;
-    return ingest_.space();
+    const bool to_log = !tls_ && (state_ == State::login || state_ == State::live);
+    return to_log ? ingest_.space() : std::span<std::byte>(head_buffer_);
   }
 
   void on_open() {
-    auto handshake = websocket::ClientHandshake::create({options_.url.host_header(), options_.url.target, {}, {}, 16384});
+    auto handshake = websocket::ClientHandshake::create(
+        {options_.url.host_header(), options_.url.target, {}, {}, 16384});
     auto login = venues::UpstreamLogin::create(options_.login);
     if (!handshake) return refuse(handshake.error().message);
     if (!login) return refuse(login.error().message);
@@ -109,16 +110,17 @@ class UpstreamLink {
     head_buffer_.resize(tls_context_ != nullptr ? kCipherBytes : kHeadBytes);
     state_ = State::handshake;
     if (options_.url.tls) {
-      auto session = tls_context_->session(options_.url.host);
+      auto session = tls_context_->new_session();
       if (!session) return refuse(session.error().message);
       tls_.emplace(std::move(*session));
       tls_->start();
     }
-    send_plain(handshake_->request());
+    send_plain(handshake_->request());  // with TLS it waits until the session is established
   }
 
   void on_receive(std::span<std::byte> bytes, const transports::RxStamps& rx) {
     heard_ = true;
+    if (state_ == State::waiting || state_ == State::stopped) return;  // said goodbye already
     if (tls_) return take_cipher(bytes, rx);
     if (state_ == State::handshake) return take_head(bytes, rx);
     take_frames(bytes.size(), rx);
@@ -126,7 +128,6 @@ class UpstreamLink {
 
   void on_sent(std::size_t) {
     std::string().swap(sending_);
-    if (tls_ && tls_in_flight_ != 0) tls_->consume_output(std::exchange(tls_in_flight_, 0));
     flush();
   }
 
@@ -135,16 +136,22 @@ class UpstreamLink {
     conn_ = Conn{};
     if (was_stopped || state_ == State::waiting) return forget_connection();
     std::string why = where_ + ": " + std::string(transports::to_string(info.reason));
+    if (tls_ && info.reason == transports::CloseReason::peer &&
+        tls_->end_of_input() == tls::TlsStatus::failed)
+      why = tls_->error();
     if (info.os_error != 0) why += std::string(" (") + std::strerror(info.os_error) + ")";
     lose(venue_said_.empty() ? why : venue_said_);
   }
 
   /// Timeouts and the next attempt. Call at next_deadline() or about once a second.
   void on_time(transports::MonotonicInstant now) {
-    if (state_ == State::waiting && now >= retry_at_ && !conn_.valid()) return start();
-    const bool opening = state_ == State::connecting || state_ == State::handshake || state_ == State::login;
+    if (state_ == State::waiting && now >= retry_at_)
+      return conn_.valid() ? transport_.abort(conn_) : start();
+    const bool opening =
+        state_ == State::connecting || state_ == State::handshake || state_ == State::login;
     if (opening && now >= deadline_)
-      return lose(where_ + ": not open after " + std::to_string(options_.open_timeout_ns / 1'000'000) + " ms");
+      return lose(where_ + ": not open after " +
+                  std::to_string(options_.open_timeout_ns / 1'000'000) + " ms");
     if (state_ == State::live) watch_silence(now);
   }
   [[nodiscard]] transports::MonotonicInstant next_deadline() const noexcept {
@@ -160,8 +167,9 @@ class UpstreamLink {
       venue_said_ = where_ + ": the venue closed with " + std::to_string(status.code) +
                     (status.reason.empty() ? "" : " " + std::string(status.reason));
       close_pending_ = true;
-      close_code_ = status.fault == websocket::Fault::none ? static_cast<websocket::CloseCode>(status.code)
-                                                           : websocket::CloseCode::protocol_error;
+      close_code_ = status.fault == websocket::Fault::none
+                        ? static_cast<websocket::CloseCode>(status.code)
+                        : websocket::CloseCode::protocol_error;
     }
   }
   bool keep(websocket::Opcode, std::span<const std::byte> payload) {
@@ -179,35 +187,37 @@ class UpstreamLink {
 
   [[nodiscard]] bool is_venue_control(std::string_view text) const {
     switch (options_.login.venue) {
-      case venues::Venue::binance: return venues::binance::is_answer(text);
-      case venues::Venue::alpaca: return venues::alpaca::control_of(text).kind != venues::alpaca::ControlKind::none;
-      default: return false;
+      case venues::Venue::binance:
+        return venues::binance::is_answer(text);
+      case venues::Venue::alpaca:
+        return venues::alpaca::control_of(text).kind != venues::alpaca::ControlKind::none;
+      default:
+        return false;
     }
   }
 
   void take_cipher(std::span<const std::byte> bytes, const transports::RxStamps& rx) {
     tls_->feed(bytes);
-    // Stage 1 belongs to the last byte received, so to the last plaintext this chunk gives.
-    for (;;) {
+    tls::TlsRead read;
+    do {
       const bool head = state_ == State::handshake;
       const std::span<std::byte> into = head ? std::span<std::byte>(plain_head_) : ingest_.space();
-      const tls::ReadResult read = tls_->read(into);
-      if (read.bytes != 0) {
-        transports::RxStamps stamps = rx;
-        if (!tls_->drained()) stamps.nic = {};
-        if (head)
-          take_head(into.first(read.bytes), stamps);
-        else
-          take_frames(read.bytes, stamps);
-        if (!tls_) return;
-      }
-      if (read.status == tls::TlsStatus::failed) {
-        flush();
-        return state_ == State::handshake && !opened_ ? refuse(tls_->error()) : lose(tls_->error());
-      }
-      if (read.status != tls::TlsStatus::data) break;
-    }
+      read = tls_->read(into);
+      if (read.bytes == 0) continue;
+      // Stage 1 belongs to the last byte received, so to the last plaintext this chunk gives.
+      transports::RxStamps stamps = rx;
+      if (read.status == tls::TlsStatus::ok) stamps.nic = {};
+      if (head)
+        take_head(into.first(read.bytes), stamps);
+      else
+        take_frames(read.bytes, stamps);
+    } while (read.status == tls::TlsStatus::ok &&
+             (state_ == State::handshake || state_ == State::login || state_ == State::live));
     flush();
+    if (read.status != tls::TlsStatus::failed || state_ == State::waiting ||
+        state_ == State::stopped)
+      return;
+    tls_->refused_certificate() ? refuse(tls_->error()) : lose(tls_->error());
   }
 
   void take_head(std::span<const std::byte> bytes, const transports::RxStamps& rx) {
@@ -218,24 +228,28 @@ class UpstreamLink {
       const std::string why = where_ + ": " + handshake_->error();
       return status >= 400 && status < 500 && status != 429 ? refuse(why) : lose(why);
     }
-    opened_ = true;
     state_ = State::login;
     owner_.upstream_opened();
     ingest_.filtering(options_.login.venue != venues::Venue::raw);
     follow(login_->on_open());
-    const std::span<const std::byte> rest = bytes.subspan(step.consumed_bytes);
-    if (rest.empty() || !conn_.valid()) return;
     // Frames that came with the 101: the one time that bytes of the venue are copied.
-    const std::span<std::byte> space = ingest_.space();
-    std::memcpy(space.data(), rest.data(), rest.size());
-    take_frames(rest.size(), rx);
+    std::span<const std::byte> rest = bytes.subspan(step.consumed_bytes);
+    while (!rest.empty() && (state_ == State::login || state_ == State::live)) {
+      const std::span<std::byte> space = ingest_.space();
+      const std::size_t part = std::min(rest.size(), space.size());
+      std::memcpy(space.data(), rest.data(), part);
+      rest = rest.subspan(part);
+      take_frames(part, rest.empty() ? rx : transports::RxStamps{{}, rx.wake, rx.read});
+    }
   }
 
   void take_frames(std::size_t bytes, const transports::RxStamps& rx) {
     const IngestResult result = ingest_.received(bytes, rx, *this);
+    if (state_ == State::stopped) return;  // refused by the venue's own words
     if (result.messages != 0) owner_.upstream_published();
     if (result.fault != websocket::Fault::none) {
-      const std::string why = where_ + ": the venue broke the protocol: " + std::string(websocket::text_of(result.fault));
+      const std::string why = where_ + ": the venue broke the protocol: " +
+                              std::string(websocket::text_of(result.fault));
       send_close(websocket::close_code_of(result.fault), websocket::text_of(result.fault));
       return lose(why);
     }
@@ -246,9 +260,11 @@ class UpstreamLink {
   }
 
   void follow(const venues::LoginStep& step) {
-    for (const std::string& text : step.send) send_frame(websocket::Opcode::text, websocket::as_bytes(text));
+    for (const std::string& text : step.send)
+      send_frame(websocket::Opcode::text, websocket::as_bytes(text));
     switch (step.status) {
-      case venues::LoginStatus::working: return;
+      case venues::LoginStatus::working:
+        return;
       case venues::LoginStatus::ready:
         if (state_ != State::login) return;
         state_ = State::live;
@@ -258,8 +274,12 @@ class UpstreamLink {
         deadline_ = transport_.now() + options_.idle_ns;
         owner_.upstream_ready();
         return;
-      case venues::LoginStatus::retry: venue_said_ = where_ + ": " + step.error; close_pending_ = true; return;
-      case venues::LoginStatus::refused: return refuse(where_ + ": " + step.error);
+      case venues::LoginStatus::retry:
+        venue_said_ = where_ + ": " + step.error;
+        close_pending_ = true;
+        return;
+      case venues::LoginStatus::refused:
+        return refuse(where_ + ": " + step.error);
     }
   }
 
@@ -280,8 +300,8 @@ class UpstreamLink {
     // A pong or two wait at most: a venue that pings without reading is given up.
     if (waiting_.size() > kHeadBytes) return;
     std::string frame(websocket::kHeaderBytesMax + payload.size(), '\0');
-    const std::size_t size = websocket::build_client_frame(std::as_writable_bytes(std::span(frame)), opcode, payload,
-                                                           mask_keys_.next());
+    const std::size_t size = websocket::build_client_frame(std::as_writable_bytes(std::span(frame)),
+                                                           opcode, payload, mask_keys_.next());
     send_plain(std::string_view(frame).substr(0, size));
   }
   void send_close(websocket::CloseCode code, std::string_view reason) {
@@ -291,48 +311,54 @@ class UpstreamLink {
   }
 
   void send_plain(std::string_view bytes) {
-    if (tls_)
-      tls_->write(websocket::as_bytes(bytes));
-    else
-      waiting_.append(bytes);
+    waiting_.append(bytes);
     flush();
   }
 
+  /// Sends what waits, one send in flight; closes after the last byte if that was asked for.
   void flush() {
-    if (!conn_.valid() || !sending_.empty() || tls_in_flight_ != 0) return;
-    transports::ConstRange range;
-    if (tls_) {
-      const std::span<const std::byte> output = tls_->output();
-      range = {output.data(), output.size()};
-    } else {
-      sending_ = std::exchange(waiting_, {});
-      range = websocket::as_bytes(sending_).empty() ? transports::ConstRange{}
-                                                    : transports::ConstRange{websocket::as_bytes(sending_).data(), sending_.size()};
+    if (!conn_.valid() || !sending_.empty()) return;
+    take_waiting();
+    if (!sending_.empty()) {
+      const transports::ConstRange range{reinterpret_cast<const std::byte*>(sending_.data()),
+                                         sending_.size()};
+      if (transport_.send(conn_, std::span(&range, 1)) == transports::SendStatus::pending) return;
+      std::string().swap(sending_);
     }
-    if (range.bytes == 0) return;
-    switch (transport_.send(conn_, std::span(&range, 1))) {
-      case transports::SendStatus::pending:
-        if (tls_) tls_in_flight_ = range.bytes;
-        return;
-      case transports::SendStatus::completed:
-        if (tls_) tls_->consume_output(range.bytes);
-        [[fallthrough]];
-      default: std::string().swap(sending_);
-    }
+    if (closing_) transport_.close(conn_);
   }
 
-  void refuse(const std::string& why) {
-    if (ever_ready_) return lose(why);
+  void take_waiting() {
+    if (!tls_) {
+      sending_ = std::exchange(waiting_, {});
+      return;
+    }
+    if (tls_->established()) {
+      tls_->write(websocket::as_bytes(waiting_));
+      waiting_.clear();
+    }
+    // A copy: the session may grow its output while this is in flight. Only control traffic goes this way.
+    sending_ = websocket::as_text(tls_->output());
+    tls_->consume_output(sending_.size());
+  }
+
+  void close_when_flushed() {
+    closing_ = true;
+    flush();
+  }
+
+  void refuse(std::string why) {  // by value: it may be a member that closing clears
+    if (ever_ready_) return lose(std::move(why));
     state_ = State::stopped;
-    if (conn_.valid()) transport_.close(conn_);
+    if (conn_.valid()) close_when_flushed();
     owner_.upstream_refused(why);
   }
 
-  void lose(const std::string& why) {
+  void lose(std::string why) {
     const bool was_open = state_ == State::login || state_ == State::live;
     state_ = State::waiting;
     if (conn_.valid())
-      transport_.close(conn_);
+      close_when_flushed();
     else
       forget_connection();
     const std::int64_t wait_ns = backoff_.next_ns();
@@ -345,7 +371,7 @@ class UpstreamLink {
     tls_.reset();
     handshake_.reset();
     login_.reset();
-    tls_in_flight_ = 0;
+    closing_ = false;
     waiting_.clear();
     sending_.clear();
     venue_said_.clear();
@@ -364,10 +390,10 @@ class UpstreamLink {
   Conn conn_;
   State state_ = State::waiting;
   bool ever_ready_ = false;
-  bool opened_ = false;   // a WebSocket handshake has succeeded once
-  bool heard_ = false;    // something came since watch_silence() looked
+  bool heard_ = false;  // something came since watch_silence() looked
   bool pinged_ = false;
-  bool close_pending_ = false;
+  bool close_pending_ = false;  // the venue's Close came, or its words say that it ends
+  bool closing_ = false;        // close the connection once all is sent
   websocket::CloseCode close_code_ = websocket::CloseCode::normal;
   std::uint32_t generation_ = 0;
   transports::MonotonicInstant deadline_;
@@ -377,11 +403,10 @@ class UpstreamLink {
   std::optional<websocket::ClientHandshake> handshake_;
   std::optional<venues::UpstreamLogin> login_;
   std::optional<tls::TlsSession> tls_;
-  std::vector<std::byte> head_buffer_;              // the response head, or ciphertext
-  std::array<std::byte, kHeadBytes> plain_head_;    // the response head, decrypted
-  std::string waiting_;                             // plaintext to send, without TLS
+  std::vector<std::byte> head_buffer_;            // the response head, or ciphertext
+  std::array<std::byte, kHeadBytes> plain_head_;  // the response head, decrypted
+  std::string waiting_;                           // plaintext to send
   std::string sending_;
-  std::size_t tls_in_flight_ = 0;
 };
 
 }  // namespace feedbench::upstream

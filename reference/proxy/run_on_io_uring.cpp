@@ -1,0 +1,10 @@
+#include "reference/proxy/run_proxy.hpp"
+#include "transports/io_uring/io_uring_transport.hpp"
+
+namespace feedbench::proxy {
+
+int run_on_io_uring(const ProxyParts& parts, const std::string& local_socket) {
+  return run_on<transports::IoUringTransport>(parts, local_socket);
+}
+
+}  // namespace feedbench::proxy
