@@ -56,6 +56,12 @@ struct alignas(64) ConnectionSlot {
   CloseReason close_reason;
   int close_error;
   std::int64_t linger_deadline_ns;
+  // io_uring alone: which operations the kernel holds for this connection.
+  bool receiving;
+  bool sending;
+  bool polling;
+  bool cancelling;  // those that do not end by themselves were told to
+  bool aborted;     // close at once: RST instead of FIN, or the lingering is over
   PendingSend send;
 };
 static_assert(sizeof(ConnectionSlot) == 128);

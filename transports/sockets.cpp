@@ -201,6 +201,10 @@ CloseInfo close_info(int os_error) noexcept {
   }
 }
 
+Descriptor::~Descriptor() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
 SpareDescriptor::SpareDescriptor() noexcept
     : descriptor_(::open("/dev/null", O_RDONLY | O_CLOEXEC)) {}
 

@@ -45,6 +45,19 @@ Error make_error(std::string_view what, std::string_view detail, int os_error,
 /// errno of a failed connect, receive or send -> the reason on_close tells.
 CloseInfo close_info(int os_error) noexcept;
 
+/// Owns a descriptor.
+class Descriptor {
+ public:
+  explicit Descriptor(int descriptor = -1) noexcept : descriptor_(descriptor) {}
+  ~Descriptor();
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  [[nodiscard]] int get() const noexcept { return descriptor_; }
+
+ private:
+  int descriptor_;
+};
+
 /// A descriptor kept in reserve: when the process runs out of descriptors it is given up for a
 /// moment, so that a waiting connection can be accepted and refused instead of being reported as
 /// ready for ever.

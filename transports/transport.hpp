@@ -123,15 +123,21 @@ using Expected = tl::expected<T, Error>;
 
 /// What a transport is created with. Each has a default that is right for most uses.
 struct TransportOptions {
-  Wait wait = Wait::block;  ///< How poll() waits.
-  std::uint32_t connections_max =
-      4096;  ///< Tables are sized once for this many; more are refused at accept (counted).
-  std::size_t receive_buffer_bytes =
-      256 * 1024;  ///< Largest chunk one on_receive gets from transport-owned memory.
-  std::uint32_t receive_buffers =
-      64;  ///< io_uring: buffers of the provided-buffer ring (of 4 KiB each, see its README).
-  std::uint32_t queue_entries =
-      1024;  ///< io_uring: submission queue entries (completions: four times as many).
+  /// How poll() waits.
+  Wait wait = Wait::block;
+  /// Tables are sized once for this many, at most 16 million; more are refused at accept (counted).
+  std::uint32_t connections_max = 4096;
+  /// Memory for what is received on connections that do not lend theirs. select and epoll: the
+  /// largest chunk one on_receive gets. io_uring: all buffers together.
+  std::size_t receive_buffer_bytes = 256 * 1024;
+  /// io_uring: how many buffers that memory is cut into (rounded up to a power of two); one of them
+  /// is the largest chunk one on_receive gets.
+  std::uint32_t receive_buffers = 64;
+  /// io_uring: entries of the submission queue (completions: four times as many).
+  std::uint32_t queue_entries = 1024;
+  /// io_uring: false takes the set-up meant for kernels without deferred task run (to test and
+  /// compare).
+  bool deferred_task_run = true;
 };
 
 /// How one connection (or each accepted one, for listen) behaves.

@@ -1,0 +1,420 @@
+// The path of a message through IoUringTransport. Included by io_uring_transport.hpp alone.
+#pragma once
+
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "transports/sockets.hpp"
+
+namespace feedbench::transports {
+
+inline bool IoUringTransport::kernel_has_work() const noexcept {
+  return (__atomic_load_n(ring_.raw.sq.kflags, __ATOMIC_RELAXED) &
+          (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
+
+inline io_uring_sqe* IoUringTransport::next_entry() noexcept {
+  io_uring_sqe* entry = io_uring_get_sqe(&ring_.raw);
+  if (entry != nullptr) [[likely]]
+    return entry;
+  if (!enabled_) enable();
+  ++counters_.system_calls;
+  io_uring_submit(&ring_.raw);
+  return io_uring_get_sqe(&ring_.raw);
+}
+
+inline void IoUringTransport::enter(MonotonicInstant deadline) noexcept {
+  const bool look_only = options_.wait == Wait::spin || callbacks_ != 0 || !ready_.empty() ||
+                         !deferred_.empty() || io_uring_cq_ready(&ring_.raw) != 0;
+  if (!look_only) {
+    sleep(deadline);
+  } else if (io_uring_sq_ready(&ring_.raw) != 0 || kernel_has_work()) {
+    ++counters_.system_calls;
+    io_uring_submit_and_get_events(&ring_.raw);
+  }
+}
+
+template <TransportHandler H>
+std::size_t IoUringTransport::poll(H& handler, MonotonicInstant deadline) {
+  ++counters_.polls;
+  callbacks_ = 0;
+  if (!enabled_) enable();
+  if (setup_missing_) [[unlikely]]
+    queue_missing();
+  if (!deferred_.empty()) run_deferred(handler);
+  for (std::size_t count = ready_.size(); count > 0 && !ready_.empty(); --count) {
+    const std::uint32_t index = ready_.front();
+    ready_.remove(table_.slots(), index);
+    arm(handler, index);
+  }
+  enter(deadline);
+  unsigned completions = io_uring_cq_ready(&ring_.raw);
+  if (completions != 0) wake_stamp_ = TscInstant::now();
+  for (; completions > 0; --completions) {
+    const unsigned head = *ring_.raw.cq.khead;
+    const io_uring_cqe completion = ring_.raw.cq.cqes[head & *ring_.raw.cq.kring_mask];
+    io_uring_cq_advance(&ring_.raw, 1);
+    handle(handler, completion);
+  }
+  if (wake_requested_.load(std::memory_order_relaxed) &&
+      wake_requested_.exchange(false, std::memory_order_acq_rel)) {
+    ++callbacks_;
+    handler.on_wake();
+  }
+  if (!deferred_.empty()) run_deferred(handler);
+  if (!lingering_.empty()) expire_lingering();
+  if (clock_) clock_->follow(TscInstant::now());
+  return callbacks_;
+}
+
+inline void IoUringTransport::queue_send(std::uint32_t index) noexcept {
+  ConnectionSlot& slot = table_[index];
+  io_uring_sqe* entry = next_entry();
+  if (entry == nullptr) {
+    retry_later(index);
+    return;
+  }
+  // Without MSG_DONTWAIT the kernel would keep the request, and the memory, until the socket has
+  // room.
+  constexpr int kFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
+  const std::span<const ConstRange> left = table_.left_to_send(index);
+  if (left.size() == 1) {
+    io_uring_prep_send(entry, slot.descriptor, left[0].data, left[0].bytes, kFlags);
+  } else {
+    static_assert(sizeof(ConstRange) == sizeof(iovec) &&
+                  offsetof(ConstRange, bytes) == offsetof(iovec, iov_len));
+    msghdr& message = send_messages_[index];
+    message = msghdr{};
+    message.msg_iov = reinterpret_cast<iovec*>(const_cast<ConstRange*>(left.data()));
+    message.msg_iovlen = left.size();
+    io_uring_prep_sendmsg(entry, slot.descriptor, &message, kFlags);
+  }
+  entry->user_data = token_of(Kind::send, index);
+  slot.sending = true;
+}
+
+inline SendStatus IoUringTransport::send(Conn conn, std::span<const ConstRange> ranges) noexcept {
+  ConnectionSlot* slot = table_.find(conn);
+  if (slot == nullptr || slot->state != ConnectionState::open) return SendStatus::closed;
+  if (slot->send.count != 0) return SendStatus::busy;
+  if (ranges.empty() || ranges.size() > kMaxRanges) return SendStatus::invalid;
+  if (total_bytes(ranges) == 0) return SendStatus::invalid;
+  ++counters_.sends;
+  table_.begin_send(conn.index, ranges, 0);
+  queue_send(conn.index);
+  return SendStatus::pending;
+}
+
+inline void IoUringTransport::recycle(std::uint16_t buffer) noexcept {
+  io_uring_buf_ring_add(buffer_ring(), buffers_.data() + buffer * buffer_bytes_,
+                        static_cast<unsigned>(buffer_bytes_), buffer,
+                        io_uring_buf_ring_mask(buffer_count_), 0);
+  io_uring_buf_ring_advance(buffer_ring(), 1);
+}
+
+inline void IoUringTransport::stamp(ConnectionSlot& slot, msghdr& header,
+                                    RxStamps& stamps) noexcept {
+  if (!slot.nic_stamps) return;
+  const WallInstant nic = find_nic_stamp(header);
+  if (nic.present()) {
+    stamps.nic = clock_->to_tsc(nic);
+    ++counters_.nic_stamps;
+  } else {
+    ++counters_.nic_stamps_absent;
+  }
+}
+
+inline void IoUringTransport::queue_receive(std::uint32_t index,
+                                            std::span<std::byte> lent) noexcept {
+  ConnectionSlot& slot = table_[index];
+  io_uring_sqe* entry = next_entry();
+  if (entry == nullptr) {
+    retry_later(index);
+    return;
+  }
+  if (!slot.lend_memory) {
+    if (slot.nic_stamps) {
+      io_uring_prep_recvmsg_multishot(entry, slot.descriptor, &stamped_template_, 0);
+    } else {
+      io_uring_prep_recv_multishot(entry, slot.descriptor, nullptr, 0, 0);
+    }
+    entry->flags |= IOSQE_BUFFER_SELECT;
+    entry->buf_group = kBufferGroup;
+  } else {
+    ReceiveMessage& message = receive_messages_[index];
+    message.to = {lent.data(), lent.size()};
+    if (slot.nic_stamps) {
+      message.header = msghdr{};
+      message.header.msg_iov = &message.to;
+      message.header.msg_iovlen = 1;
+      message.header.msg_control = message.control.data();
+      message.header.msg_controllen = message.control.size();
+      io_uring_prep_recvmsg(entry, slot.descriptor, &message.header, 0);
+    } else {
+      io_uring_prep_recv(entry, slot.descriptor, lent.data(), lent.size(), 0);
+    }
+    // After a short read there is nothing to read yet: waiting at once saves an attempt that would
+    // find nothing.
+    if (!slot.readable) entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
+  }
+  entry->user_data = token_of(Kind::receive, index);
+  slot.receiving = true;
+}
+
+template <class H>
+void IoUringTransport::arm_receive(H& handler, std::uint32_t index) {
+  ConnectionSlot& slot = table_[index];
+  if (slot.receiving || slot.paused) return;
+  std::span<std::byte> lent;
+  if (slot.lend_memory) {
+    lent = handler.receive_space(table_.handle(index));
+    if (lent.empty()) {
+      slot.paused = true;
+      return;
+    }
+  }
+  queue_receive(index, lent);
+}
+
+template <class H>
+void IoUringTransport::arm(H& handler, std::uint32_t index) {
+  ConnectionSlot& slot = table_[index];
+  switch (slot.state) {
+    case ConnectionState::connecting:
+      if (!slot.polling) queue_poll(index, POLLOUT);
+      break;
+    case ConnectionState::open:
+      if (slot.send.count != 0 && !slot.sending && !slot.polling) queue_send(index);
+      arm_receive(handler, index);
+      break;
+    case ConnectionState::failed:
+      arm_receive(handler, index);
+      break;
+    case ConnectionState::closing:
+      queue_cancels(index);
+      break;
+    case ConnectionState::lingering:
+      if (slot.aborted) {
+        queue_cancels(index);
+      } else if (!slot.polling) {
+        queue_poll(index, POLLIN | POLLRDHUP);
+      }
+      break;
+    case ConnectionState::free:
+      break;
+  }
+}
+
+template <class H>
+void IoUringTransport::handle(H& handler, const io_uring_cqe& completion) {
+  const auto kind = static_cast<Kind>(completion.user_data & 0xFF);
+  const auto index = static_cast<std::uint32_t>(completion.user_data >> 8) & 0xFF'FFFF;
+  const auto generation = static_cast<std::uint32_t>(completion.user_data >> 32);
+  const bool more = (completion.flags & IORING_CQE_F_MORE) != 0;
+  switch (kind) {
+    case Kind::receive:
+      received(handler, index, completion.res, completion.flags);
+      break;
+    case Kind::send:
+      sent(handler, index, completion.res);
+      break;
+    case Kind::poll:
+      polled(handler, index);
+      break;
+    case Kind::accept:
+      accepted(handler, index, generation, completion.res, more);
+      break;
+    case Kind::wake:
+      if (!more) {
+        wake_armed_ = false;
+        queue_wake_watch();
+      }
+      break;
+    case Kind::cancel:
+      break;
+  }
+}
+
+template <class H>
+void IoUringTransport::accepted(H& handler, std::uint32_t listener, std::uint32_t generation,
+                                int result, bool more) {
+  const bool current = listener < listener_count_ && listeners_[listener].generation == generation;
+  if (!current) {
+    if (result >= 0) ::close(result);  // it came after stop_listening()
+    return;
+  }
+  if (result >= 0) {
+    const Conn conn = take_slot(result, ConnectionState::open, listeners_[listener].options, true);
+    if (conn.valid()) {
+      table_[conn.index].readable = true;
+      ++callbacks_;
+      handler.on_open(conn, true);
+      if (table_[conn.index].state == ConnectionState::open) arm_receive(handler, conn.index);
+    } else {
+      ++counters_.accepts_refused;
+      sockets::set_reset_on_close(result);
+      ::close(result);
+    }
+  } else if (result == -EMFILE || result == -ENFILE) {
+    if (spare_.refuse_one(listeners_[listener].descriptor)) ++counters_.accepts_refused;
+  } else if (result == -EINVAL || result == -EBADF || result == -ECANCELED) {
+    return;
+  }
+  // The handler may have stopped listening.
+  if (!more && listener < listener_count_ && listeners_[listener].generation == generation) {
+    listeners_[listener].armed = false;
+    queue_accept(listener);
+  }
+}
+
+template <class H>
+void IoUringTransport::deliver(H& handler, std::uint32_t index, std::span<std::byte> bytes,
+                               RxStamps& stamps) {
+  stamps.wake = wake_stamp_;
+  stamps.read = TscInstant::now();
+  ++counters_.receives;
+  counters_.bytes_received += bytes.size();
+  ++callbacks_;
+  handler.on_receive(table_.handle(index), bytes, stamps);
+}
+
+template <class H>
+void IoUringTransport::received(H& handler, std::uint32_t index, int result, std::uint32_t flags) {
+  ConnectionSlot& slot = table_[index];
+  if ((flags & IORING_CQE_F_MORE) == 0) slot.receiving = false;
+  const bool wanted = slot.state == ConnectionState::open || slot.state == ConnectionState::failed;
+  bool at_end = result == 0;
+  if ((flags & IORING_CQE_F_BUFFER) != 0) {
+    const auto buffer = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
+    std::byte* at = buffers_.data() + buffer * buffer_bytes_;
+    std::span<std::byte> bytes{at, static_cast<std::size_t>(result > 0 ? result : 0)};
+    RxStamps stamps;
+    if (slot.nic_stamps && result > 0) {
+      io_uring_recvmsg_out* out = io_uring_recvmsg_validate(at, result, &stamped_template_);
+      const std::size_t head = sizeof(*out) + stamped_template_.msg_controllen;
+      bytes = bytes.subspan(bytes.size() < head ? bytes.size() : head);
+      at_end = bytes.empty();
+      msghdr header{};
+      header.msg_control = at + sizeof(*out);
+      header.msg_controllen = out == nullptr ? 0 : out->controllen;
+      if (!at_end) stamp(slot, header, stamps);
+    }
+    if (wanted && !bytes.empty()) deliver(handler, index, bytes, stamps);
+    recycle(buffer);
+  } else if (result > 0 && wanted) {
+    ReceiveMessage& message = receive_messages_[index];
+    const auto bytes = static_cast<std::size_t>(result);
+    slot.readable = bytes == message.to.iov_len;
+    RxStamps stamps;
+    stamp(slot, message.header, stamps);
+    deliver(handler, index, {static_cast<std::byte*>(message.to.iov_base), bytes}, stamps);
+  }
+  if (slot.state == ConnectionState::open || slot.state == ConnectionState::failed) {
+    const bool again = result > 0 || result == -ENOBUFS || result == -EINTR || result == -EAGAIN;
+    if (at_end || !again) {
+      fail(index, at_end ? 0 : -result);
+    } else if (!slot.receiving) {
+      arm_receive(handler, index);
+    }
+  }
+  settle(index);
+}
+
+template <class H>
+void IoUringTransport::sent(H& handler, std::uint32_t index, int result) {
+  ConnectionSlot& slot = table_[index];
+  slot.sending = false;
+  const bool full = result == -EAGAIN || result == -ENOBUFS || result == -EINTR;
+  if (result > 0) counters_.bytes_sent += static_cast<std::uint64_t>(result);
+  if (slot.state == ConnectionState::open) {
+    if (result < 0 && !full) {
+      // The peer is gone. What it sent before is received first; then on_close tells why.
+      slot.state = ConnectionState::failed;
+      const CloseInfo info = sockets::close_info(-result);
+      slot.close_reason = info.reason;
+      slot.close_error = info.os_error;
+      if (!slot.receiving) begin_close(index, info);
+    } else if (table_.advance_send(index, static_cast<std::size_t>(full ? 0 : result)) ||
+               slot.send.cancelled) {
+      slot.send.count = 0;
+      slot.send.cancelled = false;
+      ++callbacks_;
+      handler.on_sent(table_.handle(index), slot.send.sent_bytes);
+    } else {
+      if (slot.send.sent_bytes == static_cast<std::size_t>(full ? 0 : result)) {
+        ++counters_.sends_partial;
+      }
+      if (!slot.polling) queue_poll(index, POLLOUT);
+    }
+  }
+  settle(index);
+}
+
+template <class H>
+void IoUringTransport::polled(H& handler, std::uint32_t index) {
+  ConnectionSlot& slot = table_[index];
+  slot.polling = false;
+  if (slot.state == ConnectionState::lingering) {
+    linger_on(index);
+    return;
+  }
+  if (slot.state == ConnectionState::connecting) {
+    ++counters_.system_calls;
+    const int os_error = sockets::take_error(slot.descriptor);
+    if (os_error != 0) {
+      begin_close(index, sockets::close_info(os_error));
+    } else {
+      slot.state = ConnectionState::open;
+      slot.readable = true;
+      ++callbacks_;
+      handler.on_open(table_.handle(index), false);
+      if (slot.state == ConnectionState::open) arm_receive(handler, index);
+    }
+  } else if (slot.state == ConnectionState::open && slot.send.count != 0 && !slot.sending &&
+             !slot.send.cancelled) {
+    queue_send(index);
+  }
+  settle(index);
+}
+
+template <class H>
+void IoUringTransport::finish(H& handler, std::uint32_t index) {
+  ConnectionSlot& slot = table_[index];
+  ++callbacks_;
+  handler.on_close(table_.handle(index), {slot.close_reason, slot.close_error});
+  if (slot.close_reason != CloseReason::local || slot.aborted) {
+    release(index);
+    return;
+  }
+  ::shutdown(slot.descriptor, SHUT_WR);
+  ++counters_.system_calls;
+  slot.state = ConnectionState::lingering;
+  slot.cancelling = false;
+  slot.linger_deadline_ns = now().ns + kLingerNs;
+  lingering_.push_back(table_.slots(), index);
+  linger_on(index);
+}
+
+template <class H>
+void IoUringTransport::run_deferred(H& handler) {
+  for (std::size_t count = deferred_.size(); count > 0 && !deferred_.empty(); --count) {
+    const std::uint32_t index = deferred_.front();
+    deferred_.remove(table_.slots(), index);
+    ConnectionSlot& slot = table_[index];
+    if (slot.state == ConnectionState::closing) {
+      if (in_flight(slot)) {
+        queue_cancels(index);
+      } else {
+        finish(handler, index);
+      }
+    } else if (slot.state == ConnectionState::open && slot.send.cancelled && !slot.sending) {
+      slot.send.cancelled = false;
+      slot.send.count = 0;
+      ++callbacks_;
+      handler.on_sent(table_.handle(index), slot.send.sent_bytes);
+    }
+  }
+}
+
+}  // namespace feedbench::transports

@@ -1,0 +1,414 @@
+#include "transports/io_uring/io_uring_transport.hpp"
+
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <memory>
+
+namespace feedbench::transports {
+namespace {
+
+constexpr std::size_t kBufferBytesMin = 1024;
+constexpr std::uint32_t kBuffersMax = 1u << 15;  // what a buffer ring can hold
+constexpr std::uint32_t kIndexMax = 1u << 24;    // what user_data has room for
+
+std::uint32_t buffer_count(const TransportOptions& options) {
+  return std::bit_ceil(std::clamp(options.receive_buffers, 1u, kBuffersMax));
+}
+
+std::size_t buffer_bytes(const TransportOptions& options) {
+  const std::size_t each = options.receive_buffer_bytes / buffer_count(options);
+  return std::max((each + 63) / 64 * 64, kBufferBytesMin);
+}
+
+Error open_error(std::string_view detail, int os_error, std::string_view hint = {}) {
+  return sockets::make_error("open io_uring", detail, os_error, hint);
+}
+
+std::string_view setup_hint(int os_error) {
+  switch (os_error) {
+    case EPERM:
+      return "kernel.io_uring_disabled or a seccomp filter forbids it; use epoll";
+    case ENOSYS:
+      return "this kernel has no io_uring; use epoll";
+    case ENOMEM:
+      return "raise the locked-memory limit with ulimit -l";
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
+IoUringTransport::IoUringTransport(const TransportOptions& options)
+    : options_(options),
+      table_(options.connections_max),
+      send_messages_(options.connections_max),
+      receive_messages_(options.connections_max),
+      buffer_count_(buffer_count(options)),
+      buffer_bytes_(buffer_bytes(options)),
+      buffers_(buffer_count_ * buffer_bytes_, MappedArray<std::byte>::Pages::at_once),
+      buffer_ring_(buffer_count_, MappedArray<io_uring_buf>::Pages::at_once),
+      wake_descriptor_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+  if (options.connections_max >= kIndexMax) {
+    throw open_error("connections_max is above 16 million", EINVAL);
+  }
+  if (wake_descriptor_.get() < 0) throw open_error("eventfd", errno);
+  set_up_ring();
+  require_kernel();
+  set_up_buffers();
+  stamped_template_.msg_controllen = kStampControlBytes;
+  queue_wake_watch();
+}
+
+// The ring starts disabled, so that it belongs to the thread that polls first and not to the one
+// that made it.
+void IoUringTransport::set_up_ring() {
+  struct Mode {
+    unsigned flags;
+    const char* name;
+  };
+  static constexpr Mode kModes[] = {
+      {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+       "deferred task run"},
+      {IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, "cooperative task run"},
+      {0, "plain"}};
+  std::string reason;
+  int result = -ENOSYS;
+  for (const Mode& mode : std::span(kModes).subspan(options_.deferred_task_run ? 0 : 1)) {
+    io_uring_params parameters{};
+    parameters.flags = mode.flags | IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE;
+    parameters.cq_entries = std::bit_ceil(options_.queue_entries) * 4;
+    result = io_uring_queue_init_params(options_.queue_entries, &ring_.raw, &parameters);
+    if (result == 0) {
+      ring_.live = true;
+      mode_ = mode.name;
+      if (!reason.empty()) mode_ += " (" + reason + ")";
+      return;
+    }
+    if (!reason.empty()) reason += ", ";
+    reason += std::string(mode.name) + ": " + std::generic_category().message(-result);
+    if (result != -EINVAL) break;
+  }
+  throw open_error("set up a ring of " + std::to_string(options_.queue_entries) + " entries",
+                   -result, setup_hint(-result));
+}
+
+void IoUringTransport::require_kernel() {
+  constexpr unsigned kFeatures =
+      IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_EXT_ARG;
+  const std::unique_ptr<io_uring_probe, void (*)(io_uring_probe*)> probe(
+      io_uring_get_probe_ring(&ring_.raw), io_uring_free_probe);
+  // Multishot receive came with Linux 6.0 and has no flag of its own; zero-copy send came with it.
+  const bool modern = probe != nullptr && io_uring_opcode_supported(probe.get(), IORING_OP_SEND_ZC);
+  if ((ring_.raw.features & kFeatures) != kFeatures || !modern) {
+    throw open_error("multishot receive needs Linux 6.0", ENOSYS, "use epoll on this kernel");
+  }
+}
+
+void IoUringTransport::set_up_buffers() {
+  io_uring_buf_reg registration{};
+  registration.ring_addr = reinterpret_cast<std::uintptr_t>(buffer_ring_.data());
+  registration.ring_entries = buffer_count_;
+  registration.bgid = kBufferGroup;
+  if (const int result = io_uring_register_buf_ring(&ring_.raw, &registration, 0); result != 0) {
+    throw open_error("register " + std::to_string(buffer_count_) + " receive buffers", -result);
+  }
+  io_uring_buf_ring_init(buffer_ring());
+  for (std::uint32_t i = 0; i < buffer_count_; ++i) recycle(static_cast<std::uint16_t>(i));
+}
+
+IoUringTransport::~IoUringTransport() {
+  stop_listening();
+  // The ring is torn down in the background and would hold the sockets open meanwhile: what it
+  // waits for is cancelled first.
+  cancel_now(0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+  for (std::uint32_t i = 0; i < table_.high_water(); ++i) {
+    if (table_[i].state != ConnectionState::free && table_[i].descriptor >= 0) {
+      if (in_flight(table_[i])) ::shutdown(table_[i].descriptor, SHUT_WR);
+      ::close(table_[i].descriptor);
+    }
+  }
+  for (unsigned left = io_uring_cq_ready(&ring_.raw); left > 0; --left) {
+    io_uring_cqe* completion = nullptr;
+    if (io_uring_peek_cqe(&ring_.raw, &completion) != 0) break;
+    const auto kind = static_cast<Kind>(completion->user_data & 0xFF);
+    if (kind == Kind::accept && completion->res >= 0) ::close(completion->res);
+    io_uring_cqe_seen(&ring_.raw, completion);
+  }
+}
+
+void IoUringTransport::enable() noexcept {
+  enabled_ = true;
+  // By system call: the shared library of liburing 2.3 does not export io_uring_enable_rings().
+  ::syscall(__NR_io_uring_register, ring_.raw.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
+  ring_.raw.flags &= ~IORING_SETUP_R_DISABLED;
+  io_uring_register_ring_fd(
+      &ring_.raw);  // saves a reference count an enter; nothing is lost without it
+  counters_.system_calls += 2;
+}
+
+Expected<void> IoUringTransport::prepare_stamps(const ConnOptions& options) {
+  if (!options.nic_stamps || clock_) return {};
+  auto clock = TscClock::calibrate();
+  if (!clock) return tl::unexpected(clock.error());
+  clock_.emplace(std::move(*clock));
+  return {};
+}
+
+Expected<Endpoint> IoUringTransport::listen(const Endpoint& endpoint, const ConnOptions& options) {
+  if (listener_count_ == kListenersMax) {
+    return tl::unexpected(sockets::make_error(
+        "listen io_uring",
+        "a transport listens on at most " + std::to_string(kListenersMax) + " endpoints", 0));
+  }
+  if (auto ready = prepare_stamps(options); !ready) return tl::unexpected(ready.error());
+  auto listening = sockets::listen(name(), endpoint, options);
+  if (!listening) return tl::unexpected(listening.error());
+  listeners_[listener_count_] = {listening->descriptor, ++listener_generation_, false, options};
+  queue_accept(listener_count_++);
+  return listening->endpoint;
+}
+
+Expected<Conn> IoUringTransport::connect(const Endpoint& endpoint, const ConnOptions& options) {
+  if (auto ready = prepare_stamps(options); !ready) return tl::unexpected(ready.error());
+  auto started = sockets::connect(name(), endpoint, options);
+  if (!started) return tl::unexpected(started.error());
+  const Conn conn = take_slot(started->descriptor, ConnectionState::connecting, options, false);
+  if (!conn.valid()) {
+    ::close(started->descriptor);
+    return tl::unexpected(sockets::make_error(
+        "connect io_uring", "all " + std::to_string(table_.capacity()) + " connections are in use",
+        0, "raise connections_max"));
+  }
+  if (started->os_error != 0) {
+    begin_close(conn.index, sockets::close_info(started->os_error));
+  } else {
+    queue_poll(conn.index, POLLOUT);
+  }
+  return conn;
+}
+
+void IoUringTransport::cancel_now(std::uint64_t token, unsigned flags) noexcept {
+  if (!enabled_) return;
+  io_uring_submit(&ring_.raw);  // what is queued would otherwise start after the cancel
+  io_uring_sync_cancel_reg request{};
+  request.addr = token;
+  request.fd = -1;
+  request.flags = flags;
+  request.timeout = {1, 0};
+  io_uring_register_sync_cancel(&ring_.raw, &request);
+  counters_.system_calls += 2;
+}
+
+void IoUringTransport::stop_listening() noexcept {
+  for (std::size_t i = 0; i < listener_count_; ++i) {
+    const Listener& listener = listeners_[i];
+    // An accept that is still armed holds the socket, and would take the next connection: end it
+    // before the close.
+    ::shutdown(listener.descriptor, SHUT_RDWR);
+    cancel_now(token_of(Kind::accept, static_cast<std::uint32_t>(i), listener.generation), 0);
+    ::close(listener.descriptor);
+    listeners_[i] = {};
+  }
+  listener_count_ = 0;
+}
+
+Conn IoUringTransport::take_slot(int descriptor, ConnectionState state, const ConnOptions& options,
+                                 bool accepted) noexcept {
+  const Conn conn = table_.take(descriptor, state, options, accepted);
+  // A new connection is worth more than the last bytes of a closed one, whose place is free after the next turn.
+  if (!conn.valid() && !lingering_.empty()) table_[lingering_.front()].linger_deadline_ns = 0;
+  return conn;
+}
+
+void IoUringTransport::sleep(MonotonicInstant deadline) noexcept {
+  std::int64_t until_ns = deadline.ns;
+  if (!lingering_.empty()) {
+    until_ns = std::min(until_ns, table_[lingering_.front()].linger_deadline_ns);
+  }
+  ++counters_.system_calls;
+  if (until_ns == INT64_MAX) {
+    io_uring_submit_and_wait(&ring_.raw, 1);
+    return;
+  }
+  const std::int64_t left_ns = until_ns - now().ns;
+  if (left_ns <= 0) {
+    io_uring_submit_and_get_events(&ring_.raw);
+    return;
+  }
+  __kernel_timespec timeout{left_ns / 1'000'000'000, left_ns % 1'000'000'000};
+  io_uring_cqe* first = nullptr;
+  io_uring_submit_and_wait_timeout(&ring_.raw, &first, 1, &timeout, nullptr);
+}
+
+void IoUringTransport::queue_accept(std::size_t listener) noexcept {
+  io_uring_sqe* entry = next_entry();
+  if (entry == nullptr) {
+    setup_missing_ = true;
+    return;
+  }
+  io_uring_prep_multishot_accept(entry, listeners_[listener].descriptor, nullptr, nullptr,
+                                 SOCK_NONBLOCK | SOCK_CLOEXEC);
+  entry->user_data =
+      token_of(Kind::accept, static_cast<std::uint32_t>(listener), listeners_[listener].generation);
+  listeners_[listener].armed = true;
+}
+
+void IoUringTransport::queue_wake_watch() noexcept {
+  io_uring_sqe* entry = next_entry();
+  if (entry == nullptr) {
+    setup_missing_ = true;
+    return;
+  }
+  io_uring_prep_poll_multishot(entry, wake_descriptor_.get(), POLLIN);
+  entry->user_data = token_of(Kind::wake, 0, 0);
+  wake_armed_ = true;
+}
+
+void IoUringTransport::queue_missing() noexcept {
+  setup_missing_ = false;
+  if (!wake_armed_) queue_wake_watch();
+  for (std::size_t i = 0; i < listener_count_; ++i) {
+    if (!listeners_[i].armed) queue_accept(i);
+  }
+}
+
+void IoUringTransport::queue_poll(std::uint32_t index, unsigned events) noexcept {
+  io_uring_sqe* entry = next_entry();
+  if (entry == nullptr) {
+    retry_later(index);
+    return;
+  }
+  ConnectionSlot& slot = table_[index];
+  io_uring_prep_poll_add(entry, slot.descriptor, events);
+  entry->user_data = token_of(Kind::poll, index);
+  slot.polling = true;
+}
+
+void IoUringTransport::queue_cancels(std::uint32_t index) noexcept {
+  ConnectionSlot& slot = table_[index];
+  if (slot.cancelling) return;
+  // By user_data, never by descriptor: the descriptor's number may belong to another connection
+  // when the kernel looks.
+  for (const Kind kind : {Kind::receive, Kind::poll}) {
+    if (!(kind == Kind::receive ? slot.receiving : slot.polling)) continue;
+    io_uring_sqe* entry = next_entry();
+    if (entry == nullptr) {
+      retry_later(index);
+      return;
+    }
+    io_uring_prep_cancel64(entry, token_of(kind, index), 0);
+    entry->user_data = token_of(Kind::cancel, index);
+  }
+  slot.cancelling = true;
+}
+
+void IoUringTransport::begin_close(std::uint32_t index, CloseInfo info) noexcept {
+  ConnectionSlot& slot = table_[index];
+  slot.state = ConnectionState::closing;
+  slot.close_reason = info.reason;
+  slot.close_error = info.os_error;
+  ready_.remove(table_.slots(), index);
+  deferred_.push_back(table_.slots(), index);
+}
+
+void IoUringTransport::settle(std::uint32_t index) noexcept {
+  const ConnectionSlot& slot = table_[index];
+  if (slot.state == ConnectionState::closing && !in_flight(slot)) {
+    deferred_.push_back(table_.slots(), index);
+  }
+}
+
+void IoUringTransport::fail(std::uint32_t index, int os_error) noexcept {
+  const ConnectionSlot& slot = table_[index];
+  if (slot.state == ConnectionState::failed) {
+    begin_close(index, {slot.close_reason, slot.close_error});
+  } else {
+    begin_close(index, sockets::close_info(os_error));
+  }
+}
+
+void IoUringTransport::release(std::uint32_t index) noexcept {
+  ConnectionSlot& slot = table_[index];
+  ready_.remove(table_.slots(), index);
+  deferred_.remove(table_.slots(), index);
+  if (slot.aborted && slot.close_reason == CloseReason::local) {
+    if (slot.state == ConnectionState::closing) sockets::set_reset_on_close(slot.descriptor);
+  }
+  ::close(slot.descriptor);
+  ++counters_.system_calls;
+  table_.release(index);
+}
+
+// As in the readiness transports: the socket stays until the peer's FIN, so that no RST eats what
+// was sent.
+void IoUringTransport::linger_on(std::uint32_t index) noexcept {
+  ConnectionSlot& slot = table_[index];
+  ++counters_.system_calls;
+  if (slot.aborted || discard_received(slot.descriptor)) {
+    lingering_.remove(table_.slots(), index);
+    release(index);
+    return;
+  }
+  queue_poll(index, POLLIN | POLLRDHUP);
+}
+
+void IoUringTransport::expire_lingering() noexcept {
+  const std::int64_t now_ns = now().ns;
+  while (!lingering_.empty() && table_[lingering_.front()].linger_deadline_ns <= now_ns) {
+    const std::uint32_t index = lingering_.front();
+    lingering_.remove(table_.slots(), index);
+    table_[index].aborted = true;
+    if (table_[index].polling) {
+      queue_cancels(index);
+    } else {
+      release(index);
+    }
+  }
+}
+
+void IoUringTransport::cancel_send(Conn conn) noexcept {
+  ConnectionSlot* slot = table_.find(conn);
+  if (slot == nullptr || slot->state != ConnectionState::open || slot->send.count == 0) return;
+  slot->send.cancelled = true;
+  if (!slot->sending) deferred_.push_back(table_.slots(), conn.index);
+}
+
+void IoUringTransport::resume_receive(Conn conn) noexcept {
+  ConnectionSlot* slot = table_.find(conn);
+  if (slot == nullptr || !slot->paused) return;
+  slot->paused = false;
+  slot->readable = true;
+  if (slot->state == ConnectionState::open) retry_later(conn.index);
+}
+
+void IoUringTransport::close(Conn conn) noexcept {
+  ConnectionSlot* slot = table_.find(conn);
+  if (slot == nullptr || slot->state == ConnectionState::closing) return;
+  slot->aborted = slot->state == ConnectionState::connecting;
+  begin_close(conn.index, {CloseReason::local, 0});
+}
+
+void IoUringTransport::abort(Conn conn) noexcept {
+  ConnectionSlot* slot = table_.find(conn);
+  if (slot == nullptr) return;
+  slot->aborted = true;
+  if (slot->state != ConnectionState::closing) begin_close(conn.index, {CloseReason::local, 0});
+}
+
+void IoUringTransport::wake() noexcept {
+  if (wake_requested_.exchange(true, std::memory_order_acq_rel)) return;
+  if (options_.wait == Wait::spin) return;  // the next poll looks at the flag
+  const int saved_errno = errno;
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = ::write(wake_descriptor_.get(), &one, sizeof(one));
+  errno = saved_errno;
+}
+
+static_assert(Transport<IoUringTransport>);
+
+}  // namespace feedbench::transports
