@@ -44,33 +44,29 @@ class Proxy {
 
   /// Serves until a stop signal (kExitOk) or until the upstream has refused for good (kExitRefused).
   int run() {
-    link_.start();
-    const bool spin = parts_.config.wait == transports::Wait::spin;
-    transports::MonotonicInstant next_tick = transport_.now();
-    transports::TscInstant last_turn;
-    for (std::uint32_t turn = 0;; ++turn) {
-      transport_.poll(*this, next_tick);
-      if (paused_ && !hub_.log_must_wait()) {
-        paused_ = false;
-        transport_.resume_receive(link_.conn());
-      }
-      if (spin) {
-        note_gap(last_turn);
-        // The clock and the stop flag are looked at now and then: each look costs as much as a message.
-        if ((turn & 255) != 0) continue;
-      }
-      const transports::MonotonicInstant now = transport_.now();
-      if (program::StopSignals::requested() && !stopping_) begin_stop(now);
-      if (now < next_tick) continue;
-      parts_.log.stats().loops.set(transport_.counters().polls);
-      link_.on_time(now);
-      hub_.on_time(now);
-      if (stopping_ && (now >= give_up_at_ || (hub_.size() == 0 && link_.ended()))) break;
-      next_tick = now + (stopping_ ? kStopTickNs : kTickNs);
-      if (!stopping_ && link_.next_deadline() < next_tick && now < link_.next_deadline())
-        next_tick = link_.next_deadline();
+    start();
+    while (turn()) {
     }
     return exit_code_;
+  }
+
+  void start() { link_.start(); }
+
+  /// One turn of the event loop: what is ready, then what is due. false: stopped, everything is closed.
+  bool turn() {
+    transport_.poll(*this, next_tick_);
+    if (paused_ && !hub_.log_must_wait()) {
+      paused_ = false;
+      transport_.resume_receive(link_.conn());
+    }
+    if (parts_.config.wait == transports::Wait::spin) {
+      note_gap();
+      // The clock and the stop flag are looked at now and then: each look costs as much as a message.
+      if ((++turns_ & 255) != 0) return true;
+    }
+    const transports::MonotonicInstant now = transport_.now();
+    if (program::StopSignals::requested() && !stopping_) begin_stop(now);
+    return now < next_tick_ || tick(now);
   }
 
   // The transport's handler.
@@ -141,16 +137,29 @@ class Proxy {
   }
 
   /// The longest time between two turns of a spinning loop: what this thread's neighbours and its own work cost.
-  void note_gap(transports::TscInstant& last_turn) {
+  void note_gap() {
     const transports::TscInstant now = transports::TscInstant::now();
-    if (last_turn.present())
+    if (last_turn_.present())
       parts_.log.stats().loop_gap_ticks_max.raise_to(
-          static_cast<std::uint64_t>((now - last_turn).ticks));
-    last_turn = now;
+          static_cast<std::uint64_t>((now - last_turn_).ticks));
+    last_turn_ = now;
+  }
+
+  /// Timeouts, counters, the end. false: stopped.
+  bool tick(transports::MonotonicInstant now) {
+    parts_.log.stats().loops.set(transport_.counters().polls);
+    link_.on_time(now);
+    hub_.on_time(now);
+    if (stopping_ && (now >= give_up_at_ || (hub_.size() == 0 && link_.ended()))) return false;
+    next_tick_ = now + (stopping_ ? kStopTickNs : kTickNs);
+    const transports::MonotonicInstant due = link_.next_deadline();
+    if (!stopping_ && now < due && due < next_tick_) next_tick_ = due;
+    return true;
   }
 
   void begin_stop(transports::MonotonicInstant now) {
     stopping_ = true;
+    next_tick_ = now;
     give_up_at_ = now + kStopWaitNs;
     set_state(rings::WriterState::stopped);
     transport_.stop_listening();
@@ -163,6 +172,9 @@ class Proxy {
   upstream::LogIngest ingest_;
   downstream::ClientHub<T> hub_;
   upstream::UpstreamLink<T, Proxy> link_;
+  transports::MonotonicInstant next_tick_;
+  transports::TscInstant last_turn_;
+  std::uint32_t turns_ = 0;
   bool paused_ = false;
   bool stopping_ = false;
   transports::MonotonicInstant give_up_at_;
