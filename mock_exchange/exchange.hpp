@@ -24,6 +24,8 @@ class io_context;
 /// prepared session.
 namespace feedbench::mock_exchange {
 
+class Server;
+
 /// When a connection's replay begins.
 enum class Start : std::uint8_t {
   on_subscribe,  ///< Each connection has its own replay, from the beginning, once it is ready
@@ -152,8 +154,6 @@ class Exchange {
   [[nodiscard]] const ExchangeCounters& counters() const noexcept;
 
  private:
-  class Server;
-  friend class Connection;
   explicit Exchange(std::unique_ptr<Server> server);
   std::unique_ptr<Server> server_;
 };

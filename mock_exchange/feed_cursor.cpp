@@ -40,8 +40,9 @@ Selection Selection::some(std::shared_ptr<const PreparedSession> session,
   wanted.resize(session->topics().size(), 0);
   wanted[kNoTopic] = 1;
   selection.everything = true;
+  selection.nothing = true;
   for_each_used_topic(*session, [&](std::uint32_t topic) {
-    if (wanted[topic] == 0) selection.everything = false;
+    (wanted[topic] == 0 ? selection.everything : selection.nothing) = false;
   });
   selection.session = std::move(session);
   selection.wanted = std::move(wanted);

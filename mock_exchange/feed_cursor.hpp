@@ -26,7 +26,7 @@ struct Selection {
 
   /// All frames of the session.
   static Selection all(std::shared_ptr<const PreparedSession> session);
-  /// Computes `everything` from `wanted`.
+  /// Computes `everything` and `nothing` from `wanted`.
   static Selection some(std::shared_ptr<const PreparedSession> session,
                         std::vector<std::uint8_t> wanted);
 };
