@@ -19,10 +19,9 @@ namespace feedbench::mock_exchange {
 /// Which frames of a session a connection gets.
 struct Selection {
   std::shared_ptr<const PreparedSession> session;
-  std::vector<std::uint8_t>
-      wanted;  ///< Per topic of the session: not 0 if wanted. kNoTopic ([0]) always is.
-  bool everything =
-      false;  ///< All topics that have frames are wanted: `wanted` need not be looked at.
+  std::vector<std::uint8_t> wanted;  ///< Per topic: not 0 if wanted. kNoTopic ([0]) always is.
+  bool everything = false;           ///< All topics that have frames are wanted.
+  bool nothing = false;              ///< No topic that has frames is wanted.
 
   /// All frames of the session.
   static Selection all(std::shared_ptr<const PreparedSession> session);
@@ -36,8 +35,7 @@ struct SentFrame {
   std::uint64_t sequence = 0;  ///< Over all loops, from 0.
   std::uint32_t index = 0;     ///< In the session.
   std::uint32_t loop = 0;
-  std::uint32_t length =
-      0;  ///< Wire bytes sent for it (less than the session's if elements were left out).
+  std::uint32_t length = 0;  ///< Wire bytes sent for it: fewer if elements were left out.
 };
 
 /// A frame that was begun is always finished with the bytes it was begun with, whatever is selected
