@@ -16,6 +16,8 @@
 #include "reference/proxy/proxy.hpp"
 #include "reference/websocket/build_frame.hpp"
 #include "transports/epoll/epoll_transport.hpp"
+#include "transports/io_uring/io_uring_transport.hpp"
+#include "transports/select/select_transport.hpp"
 
 namespace {
 
@@ -190,7 +192,8 @@ TEST(HotPathCounters, SeeAnAllocationAndACopy) {
 
 template <class T>
 class ProxyHotPath : public ::testing::Test {};
-using Transports = ::testing::Types<transports::EpollTransport>;
+using Transports = ::testing::Types<transports::SelectTransport, transports::EpollTransport,
+                                    transports::IoUringTransport>;
 TYPED_TEST_SUITE(ProxyHotPath, Transports);
 
 TYPED_TEST(ProxyHotPath, AllocatesNothingAndCopiesNothingPerMessageOnceWarm) {

@@ -85,7 +85,9 @@ int serve(const proxy::CommandLine& line) {
     parts.tls = &*tls;
   }
   const std::map<std::string, int (*)(const proxy::ProxyParts&, const std::string&)>
-      transports_by_name = {{"epoll", proxy::run_on_epoll}};
+      transports_by_name = {{"select", proxy::run_on_select},
+                            {"epoll", proxy::run_on_epoll},
+                            {"io_uring", proxy::run_on_io_uring}};
   const int code = transports_by_name.at(config.transport)(parts, config.local_socket);
   status.event("stopped", counters(log.stats()));
   spdlog::info("stopped: {} frames from upstream, {} clients served, {} evicted",
