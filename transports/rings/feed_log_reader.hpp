@@ -117,8 +117,10 @@ class BasicFeedLogReader {
     }
     read_line(line, out);
     hooks_.line_read();
-    if (line.sequence.load(std::memory_order_relaxed) != next_ || !whole(out.offset))
-      return lapped(out);
+    // The length is checked for the sake of a hostile writer alone: no copy may leave the mirror.
+    const bool usable = line.sequence.load(std::memory_order_relaxed) == next_ &&
+                        whole(out.offset) && out.length <= ring_bytes();
+    if (!usable) return lapped(out);
     out.sequence = next_++;
     out.data = view_.ring + (out.offset & view_.ring_mask);
     end_ = out.offset + out.length;

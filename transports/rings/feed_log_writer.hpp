@@ -143,6 +143,8 @@ class FeedLogWriter {
   /// Stream offset right after the last published frame, and that frame's sequence (0: none).
   [[nodiscard]] std::uint64_t head_offset() const noexcept { return head_offset_; }
   [[nodiscard]] std::uint64_t head_sequence() const noexcept { return staged_begin_ - 1; }
+  /// The sequence number that the next stage() gives.
+  [[nodiscard]] std::uint64_t next_sequence() const noexcept { return next_sequence_; }
   /// Bytes from here on are intact; what lies before may have been overwritten. 0 in the first lap.
   [[nodiscard]] std::uint64_t oldest_safe_offset() const noexcept {
     return write_limit_ > ring_bytes() ? write_limit_ - ring_bytes() : 0;

@@ -9,12 +9,12 @@ namespace feedbench::rings {
 
 /// The six stages of one frame, TSC instants; ticks = 0 is absent. See docs/feed_log.md.
 struct FrameStamps {
-  transports::TscInstant nic;      ///< 1: the kernel or NIC received the frame's last byte.
-  transports::TscInstant wake;     ///< 2: the event loop woke.
-  transports::TscInstant read;     ///< 3: the read / decrypt of this chunk began.
-  transports::TscInstant plain;    ///< 4: the plaintext is in the log.
-  transports::TscInstant parsed;   ///< 5: the frame's boundary is found, its header checked.
-  transports::TscInstant handler;  ///< 6: the message handler is entered.
+  transports::TscInstant nic{};      ///< 1: the kernel or NIC received the frame's last byte.
+  transports::TscInstant wake{};     ///< 2: the event loop woke.
+  transports::TscInstant read{};     ///< 3: the read / decrypt of this chunk began.
+  transports::TscInstant plain{};    ///< 4: the plaintext is in the log.
+  transports::TscInstant parsed{};   ///< 5: the frame's boundary is found, its header checked.
+  transports::TscInstant handler{};  ///< 6: the message handler is entered.
 };
 
 /// Stages 1 to 5 in the order of PackedStamps::back_ticks.
