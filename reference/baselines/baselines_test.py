@@ -223,7 +223,7 @@ class Relay(Common, BaselineTest):
         client.to_end()
 
     def test_each_transport_delivers_the_same_bytes(self):
-        for transport in ("epoll",):
+        for transport in ("select", "epoll", "io_uring"):
             for wait in self.waits:
                 with self.subTest(transport=transport, wait=wait):
                     program, endpoint, upstream = self.run_against(

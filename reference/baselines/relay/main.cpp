@@ -10,6 +10,8 @@
 #include "reference/program/placement.hpp"
 #include "reference/websocket/url.hpp"
 #include "transports/epoll/epoll_transport.hpp"
+#include "transports/io_uring/io_uring_transport.hpp"
+#include "transports/select/select_transport.hpp"
 
 namespace {
 
@@ -62,7 +64,7 @@ int relay(const Arguments& arguments, const baselines::RelayOptions& options) {
   if (!bound) return fail(program::kExitCannotStart, bound.error().message);
   status.event("listening", {{"endpoint", to_string(*bound)}});
   const auto end = relay.run();
-  status.event("stopped", {{"counters", as_json(relay.counters())}});
+  status.event("stopped", as_json(relay.counters()));
   if (!end) {
     return fail(relay.upstream_refused() ? program::kExitRefused : program::kExitCannotStart,
                 end.error().message);
@@ -95,6 +97,10 @@ int run(const Arguments& arguments) {
   options.upstream = *upstream;
   options.ring_bytes = arguments.ring_bytes;
   options.request = baselines::upgrade_request(url->host_header(), url->target);
+  if (arguments.transport == "select")
+    return relay<transports::SelectTransport>(arguments, options);
+  if (arguments.transport == "io_uring")
+    return relay<transports::IoUringTransport>(arguments, options);
   return relay<transports::EpollTransport>(arguments, options);
 }
 
@@ -110,7 +116,7 @@ int main(int argc, char** argv) {
                  "HOST:PORT for clients (plain TCP); port 0 takes a free one")
       ->capture_default_str();
   app.add_option("--transport", arguments.transport, "what moves the bytes")
-      ->check(CLI::IsMember({"epoll"}))
+      ->check(CLI::IsMember({"select", "epoll", "io_uring"}))
       ->capture_default_str();
   app.add_option("--wait", arguments.wait, "how the event loop waits")
       ->check(CLI::IsMember({"spin", "block"}))
