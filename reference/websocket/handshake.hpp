@@ -35,11 +35,12 @@ struct HandshakeStep {
 std::string websocket_accept(std::string_view key);
 
 struct ClientHandshakeOptions {
-  std::string host;          ///< Value of the Host header, as WsUrl::host_header() gives it.
+  std::string host = {};     ///< Value of the Host header, as WsUrl::host_header() gives it.
   std::string target = "/";  ///< Path and query.
-  std::vector<std::string>
-      subprotocols;  ///< Offered, best first. Empty: none is offered, none is accepted.
-  std::vector<HttpHeader> headers;     ///< Sent as they stand: Origin, Authorization, User-Agent...
+  /// Offered, best first. Empty: none is offered, none is accepted.
+  std::vector<std::string> subprotocols = {};
+  /// Sent as they stand: Origin, Authorization, User-Agent...
+  std::vector<HttpHeader> headers = {};
   std::size_t head_bytes_max = 16384;  ///< A longer response head fails.
 };
 
@@ -82,8 +83,8 @@ class ClientHandshake {
 };
 
 struct ServerHandshakeOptions {
-  std::vector<std::string>
-      subprotocols;  ///< Supported, best first; the first that the client offers is chosen.
+  /// Supported, best first; the first that the client offers is chosen.
+  std::vector<std::string> subprotocols = {};
   std::size_t head_bytes_max = 8192;  ///< A longer request head is answered with 431.
 };
 

@@ -60,8 +60,10 @@ transports::Expected<WsUrl> parse_url(std::string_view url) {
     const std::string_view target = rest.substr(authority_end);
     result.target = target.front() == '?' ? "/" + std::string(target) : std::string(target);
   }
-  if (authority.find('@') != std::string_view::npos)
-    return bad(url, "user names and passwords are not supported");
+  if (authority.find('@') != std::string_view::npos) {
+    // Without the authority: the message must not carry a password into a log.
+    return bad(url.substr(0, url.find("//") + 2), "user names and passwords are not supported");
+  }
 
   std::string_view port;
   bool has_port = false;
@@ -77,6 +79,9 @@ transports::Expected<WsUrl> parse_url(std::string_view url) {
     if (has_port) port = after.substr(1);
   } else {
     const std::size_t colon = authority.find(':');
+    if (colon != authority.rfind(':')) {
+      return bad(url, "an IPv6 address needs brackets, as in ws://[::1]:9001/");
+    }
     result.host = authority.substr(0, colon);
     has_port = colon != std::string_view::npos;
     if (has_port) port = authority.substr(colon + 1);
