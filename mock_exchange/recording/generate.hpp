@@ -15,12 +15,12 @@ namespace feedbench::recording {
 struct GeneratorOptions {
   venues::Venue venue = venues::Venue::binance;  ///< binance or alpaca.
   double seconds = 30;                           ///< Length of the session, > 0 and <= 86,400.
-  std::uint32_t symbols = 2;                     ///< 1 to 64; their shares follow a Zipf law.
+  std::uint32_t symbols = 2;                     ///< 1 to 32; their shares follow a Zipf law.
   double rate_hz = 275;        ///< Mean frames a second, 1 to 100,000. Bursts go far beyond it.
   double zipf_exponent = 0.7;  ///< Skew of the symbols, 0 to 4.
   std::uint64_t seed = 1;
   std::int64_t start_ns =
-      1'767'364'200'000'000'000;  ///< Time of the first frame: 2026-01-02 14:30 UTC.
+      1'767'365'985'000'000'000;  ///< Time of the first frame: 2026-01-02 14:59:45 UTC.
 };
 
 /// All faults of the options, one sentence each, joined by "; "; empty if there is none.
