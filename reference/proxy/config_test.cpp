@@ -1,0 +1,100 @@
+#include "reference/proxy/config.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace feedbench::proxy {
+namespace {
+
+using ::testing::HasSubstr;
+
+transports::Expected<CommandLine> parse(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "feedproxy");
+  return parse_command_line(static_cast<int>(arguments.size()), arguments.data());
+}
+
+constexpr const char* kUpstream = "--upstream=ws://127.0.0.1:1/x";
+
+TEST(ProxyConfig, FlagsReachTheirMembers) {
+  const auto line =
+      parse({kUpstream, "--listen", "[::1]:9002", "--transport", "io_uring", "--wait", "spin",
+             "--ring-bytes", "1048576", "--client-lag-max-bytes", "524288", "--message-max-bytes",
+             "4096", "--stamps", "off", "--subscribe", "a@trade,b@depth"});
+  ASSERT_TRUE(line) << line.error().message;
+  EXPECT_EQ(line->config.listen, (transports::Endpoint{"::1", 9002}));
+  EXPECT_EQ(line->config.transport, "io_uring");
+  EXPECT_EQ(line->config.wait, transports::Wait::spin);
+  EXPECT_EQ(line->config.ring_bytes, 1048576u);
+  EXPECT_FALSE(line->config.stamps);
+  EXPECT_EQ(line->config.subscribe, (std::vector<std::string>{"a@trade", "b@depth"}));
+}
+
+TEST(ProxyConfig, PrintedConfigurationReadsBackAsItself) {
+  ProxyConfig config;
+  config.upstream = "wss://example.org:9443/stream?streams=a@trade/b";
+  config.subscribe = {"x", "y@z"};
+  config.wait = transports::Wait::spin;
+  config.listen = {"::1", 7};
+  config.stamps = false;
+  const std::string yaml = to_yaml(config);
+  ProxyConfig read;
+  ASSERT_TRUE(apply_yaml(read, yaml, "printed"));
+  EXPECT_EQ(to_yaml(read), yaml);
+  EXPECT_EQ(read.listen, config.listen);
+  EXPECT_EQ(read.subscribe, config.subscribe);
+}
+
+TEST(ProxyConfig, AnUnknownKeyIsNamedWithItsPlaceAndTheNearestOne) {
+  ProxyConfig config;
+  const auto applied = apply_yaml(config, "venue: raw\nring_byte: 4096\n", "proxy.yaml");
+  ASSERT_FALSE(applied);
+  EXPECT_EQ(applied.error().message,
+            "proxy.yaml:2:1: unknown key 'ring_byte' (did you mean 'ring_bytes'?)");
+}
+
+TEST(ProxyConfig, ListsAllFaultsOfAFileAtOnce) {
+  ProxyConfig config;
+  const auto applied = apply_yaml(config, "wait: sleep\nclients_max: many\nlisten: nowhere\n", "f");
+  ASSERT_FALSE(applied);
+  EXPECT_THAT(applied.error().message, HasSubstr("f:1:1: wait: 'sleep' is neither spin nor block"));
+  EXPECT_THAT(applied.error().message, HasSubstr("f:2:1: clients_max: 'many'"));
+  EXPECT_THAT(applied.error().message, HasSubstr("f:3:1: listen: 'nowhere' is not ADDRESS:PORT"));
+}
+
+TEST(ProxyConfig, ABrokenFileSaysWhere) {
+  ProxyConfig config;
+  const auto applied = apply_yaml(config, "venue: [raw\n", "f");
+  ASSERT_FALSE(applied);
+  EXPECT_THAT(applied.error().message, HasSubstr("f:2:"));
+  EXPECT_FALSE(apply_yaml(config, "just text", "f"));
+  EXPECT_FALSE(apply_yaml(config, "venue: {a: b}", "f"));
+  EXPECT_TRUE(apply_yaml(config, "", "f"));
+}
+
+TEST(ProxyConfig, RefusesWhatCannotBe) {
+  const auto fault = [](std::vector<const char*> arguments) {
+    const auto line = parse(std::move(arguments));
+    return line ? std::string("accepted") : line.error().message;
+  };
+  EXPECT_THAT(fault({}), HasSubstr("--upstream is missing"));
+  EXPECT_THAT(fault({"--upstream", "http://x/"}), HasSubstr("http://x/"));
+  EXPECT_THAT(fault({kUpstream, "--transport", "epol"}), HasSubstr("did you mean 'epoll'?"));
+  EXPECT_THAT(fault({kUpstream, "--venue", "kraken"}), HasSubstr("known: raw binance alpaca"));
+  EXPECT_THAT(fault({kUpstream, "--ring-bytes", "100000"}), HasSubstr("power of two"));
+  EXPECT_THAT(fault({kUpstream, "--client-lag-max-bytes", "16777216"}),
+              HasSubstr("half of --ring-bytes"));
+  EXPECT_THAT(fault({kUpstream, "--clients-max", "0"}), HasSubstr("--clients-max 0"));
+  EXPECT_THAT(fault({kUpstream, "--clients-max", "-1"}), HasSubstr("not a whole number"));
+  EXPECT_THAT(fault({kUpstream, "--nonsense"}), HasSubstr("--nonsense"));
+  EXPECT_THAT(fault({kUpstream, "--config", "/nowhere.yaml"}), HasSubstr("/nowhere.yaml"));
+}
+
+TEST(ProxyConfig, ListensBeyondLoopbackOnlyWhenTold) {
+  const auto refused = parse({kUpstream, "--listen", "0.0.0.0:9001"});
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("--allow-remote"));
+  EXPECT_TRUE(parse({kUpstream, "--listen", "0.0.0.0:9001", "--allow-remote", "on"}));
+}
+
+}  // namespace
+}  // namespace feedbench::proxy
