@@ -163,6 +163,8 @@ class OpensslServer {
     if (child_ == 0) {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
       ::dup2(out[1], STDOUT_FILENO);
+      if (const int nowhere = ::open("/dev/null", O_WRONLY); nowhere >= 0)
+        ::dup2(nowhere, STDERR_FILENO);
       const std::string certificate = directory + "/server.pem";
       const std::string key = directory + "/server.key";
       ::execlp("openssl", "openssl", "s_server", "-accept", "127.0.0.1:0", "-cert",
