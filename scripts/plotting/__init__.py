@@ -1,0 +1,1 @@
+"""Draws the pictures and the report page of a feedbench result file. Entry point: scripts/plot."""

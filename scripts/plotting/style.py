@@ -1,0 +1,168 @@
+"""One look for all pictures: colours that colour-blind readers tell apart, readable sizes, a caption that says what was
+measured where."""
+
+import textwrap
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.ticker import FuncFormatter, NullFormatter  # noqa: E402
+
+INK = "#1f2933"
+MUTED = "#5f6b7a"
+GRID = "#dfe4ea"
+
+# Okabe and Ito's palette, ordered so that neighbours differ in lightness too.
+COLOURS = {
+    "feedproxy epoll": "#0072B2",
+    "feedproxy io_uring": "#D55E00",
+    "feedproxy select": "#009E73",
+    "relay": "#6b7280",
+    "beast": "#CC79A7",
+}
+SPARE = ["#E69F00", "#56B4E9", "#8c564b", "#000000", "#7b3294", "#a6761d"]
+MARKERS = {"feedproxy epoll": "o", "feedproxy io_uring": "s", "feedproxy select": "^", "relay": "D", "beast": "X"}
+SPARE_MARKERS = ["v", "P", "<", ">", "h", "d"]
+
+STAGE_COLOURS = ["#08519c", "#6baed6", "#fdd49e", "#fdae61", "#e66101", "#7f2704", "#5aae61"]
+NOT_STAMPED = "#c9ced6"
+
+
+def setup():
+    """Sets matplotlib's defaults. Call once before drawing."""
+    plt.rcParams.update(
+        {
+            "figure.dpi": 110,
+            "savefig.dpi": 160,
+            "font.family": "DejaVu Sans",
+            "font.size": 10,
+            "axes.titlesize": 11,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
+            "axes.labelcolor": INK,
+            "axes.edgecolor": MUTED,
+            "axes.linewidth": 0.8,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": GRID,
+            "grid.linewidth": 0.8,
+            "text.color": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "legend.frameon": False,
+            "svg.hashsalt": "feedbench",
+            "hatch.linewidth": 0.7,
+        }
+    )
+
+
+def looks_of(labels):
+    """{label: (colour, marker)}, the same in every picture."""
+    looks, spare = {}, 0
+    for label in labels:
+        if label in COLOURS:
+            looks[label] = (COLOURS[label], MARKERS[label])
+        else:
+            looks[label] = (SPARE[spare % len(SPARE)], SPARE_MARKERS[spare % len(SPARE_MARKERS)])
+            spare += 1
+    return looks
+
+
+def number(value):
+    """A number as people read it on an axis: 0.02, 8.5, 120, 31k, 4.2M."""
+    size = abs(value)
+    for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if size >= limit:
+            unit = {"G": 1e9, "M": 1e6, "k": 1e3}[suffix]
+            return f"{value / unit:.3g}{suffix}"
+    return f"{value:.3g}" if size < 100 else f"{value:,.0f}"
+
+
+def log_axis(axis):
+    """Plain numbers at 1, 2 and 5 of each decade instead of powers of ten."""
+    low, high = axis.get_view_interval()
+    decades = high / low if low > 0 else 1e9
+    subs = (1, 2, 5) if decades < 300 else (1,)
+    axis.set_major_locator(matplotlib.ticker.LogLocator(base=10, subs=subs, numticks=30))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def clients_axis(axes, counts):
+    """Client counts on a logarithmic axis, each count named."""
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(counts)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.minorticks_off()
+    if len(counts) == 1:
+        axes.set_xlim(counts[0] / 2, counts[0] * 2)
+    axes.set_xlabel("clients")
+
+
+def machine_line(result):
+    """Where and when it was measured, in one line."""
+    environment, build = result["environment"], result["build"]
+    revision = (build["git_revision"] or "no revision")[:10] + (" (changed)" if build["git_dirty"] else "")
+    halt = environment["guest_halt_poll_ns"]
+    return (
+        f"{environment['cpu_model']}, {environment['logical_cores']} cores"
+        f"{', ' + environment['hypervisor'] if environment['hypervisor'] else ''}"
+        f", Linux {environment['kernel'].split(' ')[0]}"
+        f", guest_halt_poll_ns {'absent' if halt is None else halt}"
+        f"; feedbench {build['tool_version']} {revision}, {build['build_type']}; {result['created']}"
+    )
+
+
+class Page:
+    """A figure with a title, a legend strip and a caption that never run into the panels."""
+
+    def __init__(self, result, title, subtitle, rows, columns, panel_size, sharey=False, sharex=False):
+        width = max(8.2, columns * panel_size[0])
+        self.head, self.foot = 0.95, 0.95
+        height = rows * panel_size[1] + self.head + self.foot
+        self.figure, self.axes = plt.subplots(
+            rows, columns, figsize=(width, height), squeeze=False, sharey=sharey, sharex=sharex
+        )
+        self.result = result
+        self.width, self.height = width, height
+        self.figure.text(0.012, 1 - 0.14 / height, title, fontsize=14, fontweight="bold", va="top")
+        self.figure.text(0.012, 1 - 0.44 / height, subtitle, fontsize=10, color=MUTED, va="top")
+        self.handles, self.names = [], []
+
+    def legend(self, handles, names):
+        """What the strip below the title shows."""
+        self.handles, self.names = handles, names
+
+    def save(self, path, notes):
+        """Writes path.png and path.svg. notes: sentences for the caption; the machine is added."""
+        figure, width = self.figure, self.width
+        caption = textwrap.wrap(" ".join(notes), int(width * 14.5)) + textwrap.wrap(
+            machine_line(self.result), int(width * 14.5)
+        )
+        foot = 0.15 + 0.165 * len(caption)
+        head = self.head
+        if self.handles:
+            columns = max(1, min(len(self.handles), int(width / 1.75)))
+            rows = -(-len(self.handles) // columns)
+            head += 0.24 * rows
+            figure.legend(
+                self.handles,
+                self.names,
+                loc="upper left",
+                bbox_to_anchor=(0.012, 1 - 0.66 / self.height),
+                ncol=columns,
+                fontsize=9.5,
+                handlelength=2.2,
+                columnspacing=1.6,
+                borderaxespad=0,
+            )
+        figure.tight_layout(rect=(0, foot / self.height, 1, 1 - (head - 0.22) / self.height), h_pad=1.6, w_pad=1.8)
+        figure.text(0.012, 0.09 / self.height, "\n".join(caption), fontsize=8, color=MUTED, va="bottom", linespacing=1.35)
+        figure.savefig(f"{path}.png")
+        figure.savefig(f"{path}.svg", metadata={"Date": None})
+        plt.close(figure)
