@@ -34,8 +34,9 @@ bool printable(std::string_view text) {
 }  // namespace
 
 std::string WsUrl::host_header() const {
-  std::string value = host.find(':') == std::string::npos ? host : "[" + host + "]";
-  if (port != (tls ? 443 : 80)) value += ":" + std::to_string(port);
+  std::string value = host;
+  if (host.find(':') != std::string::npos) value.insert(0, 1, '[').push_back(']');
+  if (port != (tls ? 443 : 80)) value.append(":").append(std::to_string(port));
   return value;
 }
 
@@ -58,7 +59,8 @@ transports::Expected<WsUrl> parse_url(std::string_view url) {
   std::string_view authority = rest.substr(0, authority_end);
   if (authority_end != std::string_view::npos) {
     const std::string_view target = rest.substr(authority_end);
-    result.target = target.front() == '?' ? "/" + std::string(target) : std::string(target);
+    result.target = target;
+    if (target.front() == '?') result.target.insert(0, 1, '/');
   }
   if (authority.find('@') != std::string_view::npos) {
     // Without the authority: the message must not carry a password into a log.
