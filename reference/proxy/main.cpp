@@ -89,7 +89,7 @@ int serve(const proxy::CommandLine& line) {
                             {"epoll", proxy::run_on_epoll},
                             {"io_uring", proxy::run_on_io_uring}};
   const int code = transports_by_name.at(config.transport)(parts, config.local_socket);
-  status.event("stopped", counters(log.stats()));
+  status.event("stopped", {{"counters", counters(log.stats())}});
   spdlog::info("stopped: {} frames from upstream, {} clients served, {} evicted",
                log.stats().frames.value(), log.stats().clients_accepted.value(),
                log.stats().clients_evicted.value());
