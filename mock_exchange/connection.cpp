@@ -167,6 +167,7 @@ void Connection::on_close(const websocket::CloseStatus& status) {
 
 /// Does what the venue's logic says, and takes over what it changed.
 void Connection::apply(Replies replies) {
+  server_->wake();  // deadlines may have changed
   for (const std::string& text : replies.texts)
     queue_frame(Opcode::text, websocket::as_bytes(text));
   if (replies.close_code != 0) {
@@ -234,6 +235,7 @@ TscInstant Connection::next_due() const {
     due = server_->instant_of(port_->deadline_ns());
   }
   if (!cursor_ || blocked_) return due;
+  if (fault_is_due()) return TscInstant{1};
   if (stalled_until_.present()) return earlier(stalled_until_, due) ? stalled_until_ : due;
   const Timeline* line = own_timeline_ ? &*own_timeline_ : server_->shared_timeline();
   if (line == nullptr) return due;

@@ -91,6 +91,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // connection_fault.cpp: faults on request
   [[nodiscard]] std::optional<std::size_t> next_fault() const;
   [[nodiscard]] std::uint64_t frames_before_fault() const;
+  [[nodiscard]] bool fault_is_due() const;
   bool inject_fault(transports::TscInstant now);
   bool close_mid_frame();
   void reset();

@@ -32,6 +32,15 @@ std::uint64_t Connection::frames_before_fault() const {
   return after - std::min(after, frames_sent_ + begun);
 }
 
+/// Something is to be done wrong at once, without waiting for the next frame.
+bool Connection::fault_is_due() const {
+  const auto index = faults_done_.empty() ? std::nullopt : next_fault();
+  if (!index) return false;
+  const Fault& fault = server_->options().faults[*index];
+  return fault.kind != Fault::Kind::close_mid_frame && frames_sent_ >= fault.after_frames &&
+         cursor_->remainder().empty();
+}
+
 /// Does what is due to be done wrong. Returns true if the connection must not write any further
 /// now.
 bool Connection::inject_fault(TscInstant now) {
