@@ -13,11 +13,15 @@ function(feedbench_library name)
   add_library(feedbench::${name} ALIAS ${name})
 endfunction()
 
+# All programs, and nothing else: what scripts/bench builds.
+add_custom_target(programs)
+
 # feedbench_program(NAME SOURCES ... LINK ...)  - a binary that is installed, in build/<preset>/bin.
 function(feedbench_program name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE feedbench_flags ${arg_LINK})
+  add_dependencies(programs ${name})
   install(TARGETS ${name} RUNTIME)
 endfunction()
 
