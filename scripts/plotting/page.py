@@ -21,7 +21,7 @@ CSS = """
 * { box-sizing: border-box; }
 body { margin: 0; color: var(--ink); background: #fff; font: 16px/1.55 system-ui, -apple-system, "Segoe UI",
   "DejaVu Sans", sans-serif; }
-main { max-width: 1120px; margin: 0 auto; padding: 2.2rem 1.5rem 4rem; }
+main { max-width: 1240px; margin: 0 auto; padding: 2.2rem 1.5rem 4rem; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .3rem; }
 h2 { font-size: 1.35rem; margin: 2.8rem 0 .6rem; padding-top: 1rem; border-top: 1px solid var(--line); }
 h3 { font-size: 1.05rem; margin: 1.8rem 0 .5rem; }
@@ -34,7 +34,7 @@ p, li { max-width: 46rem; }
 .tiles span { color: var(--muted); font-size: .87rem; }
 .scroll { overflow-x: auto; margin: .6rem 0 1rem; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .34rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap;
+th, td { padding: .34rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap;
   vertical-align: top; }
 th { font-weight: 600; background: var(--panel); }
 td.text, th.text { text-align: left; }

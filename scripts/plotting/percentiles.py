@@ -1,6 +1,7 @@
 """Percentile curves: the whole distribution, on an axis that widens the tail."""
 
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
 
 from . import style
 
@@ -78,7 +79,7 @@ def _finish(axes, count):
     axes.set_xlim(1, right)
     axes.set_xticks([1 / (1 - tick / 100) for tick in ticks])
     axes.set_xticklabels([f"{tick:g}%" for tick in ticks])
-    axes.minorticks_off()
+    axes.xaxis.set_minor_locator(NullLocator())
     style.log_axis(axes.yaxis)
     axes.set_title(f"{count} client{'s' if count > 1 else ''}")
     axes.set_xlabel("percentile")

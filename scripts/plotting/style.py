@@ -8,7 +8,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.ticker import FuncFormatter, NullFormatter  # noqa: E402
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator  # noqa: E402
 
 INK = "#1f2933"
 MUTED = "#5f6b7a"
@@ -82,14 +82,21 @@ def number(value):
     return f"{value:.3g}" if size < 100 else f"{value:,.0f}"
 
 
+def measured(value):
+    """A measured number with three digits, zeros kept: 0.0240, 98.0, 26.6M."""
+    if abs(value) >= 1e4 or value == 0:
+        return number(value)
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
+
+
 def log_axis(axis):
-    """Plain numbers at 1, 2 and 5 of each decade instead of powers of ten."""
+    """Plain numbers at round values of each decade instead of powers of ten; the more, the shorter the axis."""
     low, high = axis.get_view_interval()
-    decades = high / low if low > 0 else 1e9
-    subs = (1, 2, 5) if decades < 300 else (1,)
-    axis.set_major_locator(matplotlib.ticker.LogLocator(base=10, subs=subs, numticks=30))
+    span = high / low if low > 0 else 1e9
+    subs = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8) if span < 3 else (1, 1.5, 2, 3, 5, 7) if span < 12 else (1, 2, 5)
+    axis.set_major_locator(matplotlib.ticker.LogLocator(base=10, subs=subs if span < 500 else (1,), numticks=40))
     axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
 
 
 def clients_axis(axes, counts):
@@ -98,9 +105,7 @@ def clients_axis(axes, counts):
     axes.set_xticks(counts)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.minorticks_off()
-    if len(counts) == 1:
-        axes.set_xlim(counts[0] / 2, counts[0] * 2)
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("clients")
 
 

@@ -55,9 +55,9 @@ def _banded(case, value_of, scale=1.0, digits=None):
     band = case.band(value_of)
     if band is None:
         return "–"
-    show = style.number if digits is None else lambda value: f"{value:,.{digits}f}"
+    show = style.measured if digits is None else lambda value: f"{value:,.{digits}f}"
     middle, low, high = (show(value * scale) for value in band)
-    return f"{middle}<small>{low} … {high}</small>" if len(case.valid) > 1 else middle
+    return middle if low == high else f"{middle}<small>{low} … {high}</small>"
 
 
 def _percentile(case, name):
@@ -85,18 +85,19 @@ def cases(one):
             + _cell(case.clients)
             + _cell(text(case.label), "text")
             + _cell(text(case.wait), "text")
+            + _cell(f"<span class='{look}'>{len(case.valid)}/{total}</span>")
             + "".join(_cell(_percentile(case, name)) for name in ("p50", "p99", "p99.9"))
             + _cell(_banded(case, lambda r: r["frames_per_second"]))
             + _cell(_banded(case, lambda r: r["bytes_per_second"], 1e-6))
             + _cell(_banded(case, lambda r: r["proxy_cpu_seconds_per_million"]))
             + _cell(_banded(case, lambda r: r["rss_bytes_per_client"], 1 / 1024, 2))
             + _cell(_banded(case, lambda r: r["swarm_occupancy"], 100, 0))
-            + _cell(f"<span class='{look}'>{len(case.valid)}/{total}</span>")
             + "</tr>"
         )
-    head = [("clients", ""), ("system", "text"), ("wait", "text"), ("p50<br>µs", ""), ("p99<br>µs", "")]
+    head = [("clients", ""), ("system", "text"), ("wait", "text"), ("valid", "")]
+    head += [("p50<br>µs", ""), ("p99<br>µs", "")]
     head += [("p99.9<br>µs", ""), ("delivered<br>1/s", ""), ("bytes<br>MB/s", ""), ("CPU s per<br>million", "")]
-    head += [("memory per<br>client, KiB", ""), ("load busy<br>%", ""), ("valid", "")]
+    head += [("memory per<br>client, KiB", ""), ("load busy<br>%", "")]
     return _table(head, rows)
 
 
