@@ -58,6 +58,8 @@ def setup():
             "hatch.linewidth": 0.7,
         }
     )
+    if "text.parse_math" in plt.rcParams:  # a "$" in a scenario's title is a dollar
+        plt.rcParams["text.parse_math"] = False
 
 
 def looks_of(labels):
@@ -128,15 +130,16 @@ class Page:
 
     def __init__(self, result, title, subtitle, rows, columns, panel_size, sharey=False, sharex=False):
         width = max(8.2, columns * panel_size[0])
-        self.head, self.foot = 0.95, 0.95
-        height = rows * panel_size[1] + self.head + self.foot
+        lines = textwrap.wrap(subtitle, int(width * 13))
+        self.head = 0.78 + 0.2 * len(lines)
+        height = rows * panel_size[1] + self.head + 0.95
         self.figure, self.axes = plt.subplots(
             rows, columns, figsize=(width, height), squeeze=False, sharey=sharey, sharex=sharex
         )
         self.result = result
         self.width, self.height = width, height
         self.figure.text(0.012, 1 - 0.14 / height, title, fontsize=14, fontweight="bold", va="top")
-        self.figure.text(0.012, 1 - 0.44 / height, subtitle, fontsize=10, color=MUTED, va="top")
+        self.figure.text(0.012, 1 - 0.44 / height, "\n".join(lines), fontsize=10, color=MUTED, va="top")
         self.handles, self.names = [], []
 
     def legend(self, handles, names):
@@ -155,11 +158,14 @@ class Page:
             columns = max(1, min(len(self.handles), int(width / 1.75)))
             rows = -(-len(self.handles) // columns)
             head += 0.24 * rows
+            # Matplotlib fills columns; people read rows.
+            order = [row * columns + column for column in range(columns) for row in range(rows)]
+            order = [at for at in order if at < len(self.handles)]
             figure.legend(
-                self.handles,
-                self.names,
+                [self.handles[at] for at in order],
+                [self.names[at] for at in order],
                 loc="upper left",
-                bbox_to_anchor=(0.012, 1 - 0.66 / self.height),
+                bbox_to_anchor=(0.012, 1 - (self.head - 0.32) / self.height),
                 ncol=columns,
                 fontsize=9.5,
                 handlelength=2.2,
