@@ -26,6 +26,7 @@ struct BeastPeer::State {
   }
 
   void start(const Options& options) {
+    record = options.record;
     if (options.read_chop_bytes > 0) stream.next_layer().read_size(options.read_chop_bytes);
     stream.auto_fragment(options.fragment_bytes > 0);
     if (options.fragment_bytes > 0)
@@ -66,7 +67,11 @@ struct BeastPeer::State {
   void read() {
     stream.async_read(buffer, [this](error_code failure, std::size_t) {
       if (failure) return end(failure);
-      events.push_back((stream.got_text() ? "T:" : "B:") + beast::buffers_to_string(buffer.data()));
+      ++messages;
+      if (record) {
+        events.push_back((stream.got_text() ? "T:" : "B:") +
+                         beast::buffers_to_string(buffer.data()));
+      }
       buffer.consume(buffer.size());
       read();
     });
@@ -85,6 +90,8 @@ struct BeastPeer::State {
   std::deque<std::string> sending;  // stable addresses until the write is done
   std::vector<std::string> events;
   error_code error;
+  std::size_t messages = 0;
+  bool record = true;
   bool handshake_done = false;
   bool ended = false;
   bool close_completed = false;
@@ -145,6 +152,7 @@ void BeastPeer::close(unsigned code, std::string_view reason) {
 }
 
 const std::vector<std::string>& BeastPeer::events() const { return state_->events; }
+std::size_t BeastPeer::messages() const { return state_->messages; }
 bool BeastPeer::handshake_done() const { return state_->handshake_done; }
 bool BeastPeer::ended() const { return state_->ended; }
 bool BeastPeer::ended_by_close() const {

@@ -41,6 +41,8 @@ class BeastPeer {
 
   /// What it has seen so far, in order: "T:payload", "B:payload", "ping:x", "pong:x", "close:1000:reason".
   [[nodiscard]] const std::vector<std::string>& events() const;
+  /// Messages it has read so far.
+  [[nodiscard]] std::size_t messages() const;
   [[nodiscard]] bool handshake_done() const;
   /// Its reading has ended, for whatever reason.
   [[nodiscard]] bool ended() const;
