@@ -4,85 +4,11 @@ import signal
 import socket
 import unittest
 
-from programs import EXIT_CANNOT_START, EXIT_OK, EXIT_REFUSED, EXIT_USAGE, ProgramTest, make_certificates
-from raw_websocket import (BINARY, CLOSE, PING, PONG, TEXT, ScriptedExchange, close_frame, connect, frame,
-                           open_websocket)
+from fan_out import FanOutTest, some_frames
+from programs import EXIT_CANNOT_START, EXIT_OK, EXIT_REFUSED, EXIT_USAGE, make_certificates
+from raw_websocket import CLOSE, PING, PONG, close_frame, connect, frame
 
 MEBIBYTE = 1 << 20
-
-
-def some_frames(count: int, seed: int, largest: int = 2000) -> list:
-    """count unmasked text and binary frames of random sizes, the header forms' limits among them."""
-    draw = random.Random(seed)
-    sizes = [0, 1, 125, 126, 127, 65535, 65536] + [draw.randrange(largest) for _ in range(count)]
-    draw.shuffle(sizes)
-    return [frame(draw.randbytes(size).hex().encode()[:size], draw.choice([TEXT, BINARY])) for size in sizes[:count]]
-
-
-class BaselineTest(ProgramTest):
-    """What both have in common; client() says how theirs connect."""
-
-    program = ""
-    client = staticmethod(connect)
-
-    def setUp(self):
-        self._open_clients = []
-
-    def exchange(self, **options) -> ScriptedExchange:
-        exchange = ScriptedExchange(**options)
-        self.addCleanup(exchange.close)
-        return exchange
-
-    def run_against(self, exchange: ScriptedExchange, *arguments):
-        """(program, endpoint of its listener, the exchange's end of the upstream)"""
-        program = self.start(self.program, "--upstream", exchange.url(), *arguments)
-        endpoint = program.listening()
-        upstream = exchange.accept_websocket()
-        self.addCleanup(upstream.close)
-        program.event("upstream_open")
-        program.event("upstream_ready")
-        return program, endpoint, upstream
-
-    def clients(self, endpoint, count: int, **options) -> list:
-        clients = [self.client(endpoint, **options) for _ in range(count)]
-        for client in clients:
-            self.addCleanup(client.close)
-        self._open_clients.extend(clients)
-        return clients
-
-    def stop(self, program) -> int:
-        """Lets the clients go first, as the program would else wait for their side of the close."""
-        for client in self._open_clients:
-            client.close()
-        self._open_clients.clear()
-        return program.stop()
-
-    def wait_until_joined(self, upstream, clients, marker: bytes = frame(b"marker")) -> None:
-        """Sends marker frames until each client has had one, so that what follows reaches all of them."""
-        waiting = list(clients)
-        for client in waiting:
-            client.socket.settimeout(0.05)
-        while waiting:
-            upstream.send(marker)
-            waiting = [client for client in waiting if not self.has_marker(client, marker)]
-        for client in clients:
-            client.socket.settimeout(None)
-        # Each has had at least one marker; how many follow differs, so a last and different one is the common start.
-        start = frame(b"start here")
-        upstream.send(start)
-        for client in clients:
-            received = marker
-            while received == marker:
-                received = client.exactly(len(marker))
-            self.assertEqual(received + client.exactly(len(start) - len(marker)), start)
-
-    @staticmethod
-    def has_marker(client, marker: bytes) -> bool:
-        try:
-            first = client.socket.recv(len(marker), socket.MSG_PEEK)
-        except (TimeoutError, socket.timeout):
-            return False
-        return len(first) >= 1
 
 
 class Common:
@@ -209,8 +135,9 @@ class Common:
     ]
 
 
-class Relay(Common, BaselineTest):
+class Relay(Common, FanOutTest):
     program = "feedbench-relay"
+    client = staticmethod(connect)
     small_lag = ("--ring-bytes", str(MEBIBYTE))
     bad_arguments = Common.bad_arguments + [
         (("--upstream", "wss://127.0.0.1:1/"), "wss://"),
@@ -280,9 +207,8 @@ class Relay(Common, BaselineTest):
         self.assertEqual(program.counters()["clients_evicted"], 0)
 
 
-class Beast(Common, BaselineTest):
+class Beast(Common, FanOutTest):
     program = "feedbench-beast"
-    client = staticmethod(open_websocket)
     small_lag = ("--queue-max", "1000")
 
     def assert_ended_well(self, client):
@@ -318,11 +244,11 @@ class Beast(Common, BaselineTest):
         self.assert_refused(certificate, key, (), "not trusted")
 
     def test_a_certificate_of_another_host_is_one_sentence_and_exit_code_4(self):
-        authority, certificate, key = make_certificates(self.temporary_directory(), host="feed.example")
-        self.assert_refused(certificate, key, ("--ca", authority), "mismatch")
+        authority, certificate, key = make_certificates(self.temporary_directory())
+        self.assert_refused(certificate, key, ("--ca", authority), "mismatch", host="127.0.0.2")
 
-    def assert_refused(self, certificate, key, arguments, word):
-        exchange = self.exchange(certificate=certificate, key=key)
+    def assert_refused(self, certificate, key, arguments, word, host="127.0.0.1"):
+        exchange = self.exchange(certificate=certificate, key=key, host=host)
         program = self.start(self.program, "--upstream", exchange.url(), *arguments)
         with self.assertRaises(OSError):
             exchange.accept().head()

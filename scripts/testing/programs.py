@@ -6,6 +6,7 @@ waits for ever is ended by run_unittest.py with its stack.
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import tempfile
@@ -14,6 +15,9 @@ import unittest
 BIN = pathlib.Path(os.environ.get("FEEDBENCH_BIN", "build/dev/bin"))
 SOURCE = pathlib.Path(os.environ.get("FEEDBENCH_SOURCE", pathlib.Path(__file__).parents[2]))
 BUILD = pathlib.Path(os.environ.get("FEEDBENCH_BUILD", BIN.parent))
+
+# What a program logs while it runs, as against the sentence that it ends with.
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\S+ \S+ (info|warning): ")
 
 EXIT_OK, EXIT_NEGATIVE, EXIT_USAGE, EXIT_CANNOT_START, EXIT_REFUSED = range(5)
 
@@ -109,28 +113,15 @@ class ProgramTest(unittest.TestCase):
         return pathlib.Path(directory.name)
 
     def assert_fails_with_one_sentence(self, program: Program, exit_code: int, *words: str) -> None:
-        """It ends with this code, and says one line on stderr that has all the words."""
+        """It ends with this code, and says one line on stderr (beside what it logs on its way) that has all the words."""
         self.assertEqual(program.wait(), exit_code, program.error_text())
-        lines = program.error_text().strip().splitlines()
+        lines = [line for line in program.error_text().strip().splitlines() if not LOG_LINE.match(line)]
         self.assertEqual(len(lines), 1, f"not one sentence: {lines}")
         for word in words:
             self.assertIn(word, lines[0])
 
 
-def make_certificates(directory: pathlib.Path, host: str = "127.0.0.1") -> tuple:
-    """Makes an authority and a server certificate for host; returns (authority, certificate, key) as PEM paths."""
-    def openssl(*arguments):
-        subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
-
-    kind = "IP" if host.replace(".", "").isdigit() else "DNS"
-    authority, authority_key = directory / "authority.pem", directory / "authority.key"
-    certificate, key, request = directory / "server.pem", directory / "server.key", directory / "server.csr"
-    extensions = directory / "server.ext"
-    extensions.write_text(f"subjectAltName={kind}:{host}\n")
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    openssl("req", "-x509", *curve, "-keyout", authority_key, "-out", authority, "-days", "2",
-            "-subj", "/CN=feedbench test authority")
-    openssl("req", "-new", *curve, "-keyout", key, "-out", request, "-subj", f"/CN={host}")
-    openssl("x509", "-req", "-in", request, "-CA", authority, "-CAkey", authority_key, "-CAcreateserial",
-            "-days", "2", "-extfile", extensions, "-out", certificate)
-    return authority, certificate, key
+def make_certificates(directory: pathlib.Path) -> tuple:
+    """(authority, certificate, key) as PEM paths; the certificate is for localhost, 127.0.0.1 and ::1."""
+    subprocess.run([SOURCE / "scripts" / "make-ca", directory], check=True, capture_output=True)
+    return directory / "ca.pem", directory / "server.pem", directory / "server.key"

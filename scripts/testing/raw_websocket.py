@@ -149,8 +149,8 @@ def accept_of(key: str) -> str:
 class ScriptedExchange:
     """An upstream that does exactly what the test says. accept() blocks until the program under test connects."""
 
-    def __init__(self, certificate=None, key=None):
-        self._listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, certificate=None, key=None, host: str = "127.0.0.1"):
+        self._listener = socket.create_server((host, 0))
         self._context = None
         if certificate:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -160,8 +160,8 @@ class ScriptedExchange:
     def endpoint(self) -> tuple:
         return self._listener.getsockname()
 
-    def url(self, target: str = "/feed", host: str = "127.0.0.1") -> str:
-        return f"{'wss' if self._context else 'ws'}://{host}:{self.endpoint[1]}{target}"
+    def url(self, target: str = "/feed") -> str:
+        return f"{'wss' if self._context else 'ws'}://{self.endpoint[0]}:{self.endpoint[1]}{target}"
 
     def accept(self) -> RawConnection:
         """One TCP (or TLS) connection, before any HTTP. Raises ssl.SSLError when the peer gives the handshake up."""
