@@ -69,7 +69,7 @@ class Program:
         stopped = [event for event in self.events if event["event"] == "stopped"]
         if not stopped:
             raise AssertionError(f"{self.name} wrote no event 'stopped'; it said: {self.error_text()!r}")
-        return stopped[-1].get("counters", stopped[-1])
+        return stopped[-1]["counters"]
 
     def error_text(self) -> str:
         return self._read(self._stderr)

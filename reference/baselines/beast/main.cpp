@@ -74,7 +74,7 @@ int main(int argc, char** argv) {
   baselines::BeastCounters counters;
   try {
     const baselines::BeastEnd end = baselines::run_beast_server(options, status, counters);
-    status.event("stopped", as_json(counters));
+    status.event("stopped", {{"counters", as_json(counters)}});
     return end.exit_code == program::kExitOk ? end.exit_code : fail(end.exit_code, end.message);
   } catch (const std::exception& error) {
     return fail(program::kExitCannotStart, error.what());

@@ -64,7 +64,7 @@ int relay(const Arguments& arguments, const baselines::RelayOptions& options) {
   if (!bound) return fail(program::kExitCannotStart, bound.error().message);
   status.event("listening", {{"endpoint", to_string(*bound)}});
   const auto end = relay.run();
-  status.event("stopped", as_json(relay.counters()));
+  status.event("stopped", {{"counters", as_json(relay.counters())}});
   if (!end) {
     return fail(relay.upstream_refused() ? program::kExitRefused : program::kExitCannotStart,
                 end.error().message);

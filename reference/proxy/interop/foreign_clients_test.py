@@ -24,7 +24,7 @@ class Cases:
             venue_arguments = []
         else:
             target = "/v2/iex"
-            venue_arguments = ["--subscribe", "trades:*,quotes:*,bars:*,statuses:*,lulds:*"]
+            venue_arguments = ["--subscribe", "trades:*,quotes:*,bars:*,updatedBars:*,dailyBars:*,statuses:*,lulds:*"]
         self.proxy = self.start("feedproxy", "--upstream", f"ws://{host}:{port}{target}", "--venue", venue, "--listen",
                                 "127.0.0.1:0", "--transport", self.transport, *venue_arguments, *arguments,
                                 environment={"FEEDPROXY_KEY": "any", "FEEDPROXY_SECRET": "any"})

@@ -23,8 +23,9 @@ async def send(socket, text: str) -> None:
 async def main() -> None:
     compression = "deflate" if plan["deflate"] else None
     try:
-        socket = await websockets.connect(plan["url"], compression=compression, max_size=None, ping_interval=None,
-                                          open_timeout=None, close_timeout=None)
+        # max_queue: with a bound it stops reading when nobody takes its messages, and so never sees the answer to its Close.
+        socket = await websockets.connect(plan["url"], compression=compression, max_size=None, max_queue=None,
+                                          ping_interval=None, open_timeout=None, close_timeout=None)
     except websockets.exceptions.InvalidStatusCode as refused:
         return say(event="refused", status=refused.status_code)
     say(event="open", extensions=", ".join(extension.name for extension in socket.extensions))
