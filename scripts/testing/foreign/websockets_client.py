@@ -36,7 +36,7 @@ async def main() -> None:
         await send(socket, text)
     received = 0
     try:
-        while received != plan["messages"]:
+        while plan["messages"] == 0 or received != plan["messages"]:
             data = await socket.recv()
             binary = isinstance(data, bytes)
             text = data.decode() if binary else data
