@@ -13,7 +13,7 @@ using websocket::Opcode;
 
 namespace {
 
-constexpr std::int64_t kGoodbyeNs = 2'000'000'000;
+constexpr std::int64_t kGoodbyeNs = 1'000'000'000;
 constexpr int kReadsAtOnce = 16;  // then others get their turn
 /// Clients of venues send little: a larger message is refused with 1009.
 constexpr websocket::ParserLimits kLimits{.message_bytes_max = 1U << 20U, .fragments_max = 4096};

@@ -148,7 +148,7 @@ class Exchange {
   [[nodiscard]] bool finished() const noexcept;
 
   /// Stops accepting and closes every connection with 1001; the io_context must run on until
-  /// connections() is 0 (bounded: two seconds a connection that does not answer).
+  /// connections() is 0 (bounded: two seconds, for connections that do not answer).
   void shut_down();
 
   [[nodiscard]] const ExchangeCounters& counters() const noexcept;

@@ -119,7 +119,6 @@ class Program {
   }
 
   int run() {
-    const program::StopSignals signals(&Program::on_stop_signal, this);
     stop_event_.async_wait(asio::posix::stream_descriptor::wait_read,
                            [](const boost::system::error_code&) {});
     if (options_.start == ProgramStart::now) start();
@@ -194,6 +193,7 @@ class Program {
   program::StatusLines status_;
   asio::io_context io_{1};
   asio::posix::stream_descriptor stop_event_;
+  program::StopSignals signals_{&Program::on_stop_signal, this};
   asio::signal_set start_signal_{io_, SIGUSR1};
   asio::steady_timer timer_{io_};
   double tsc_hz_ = 0;

@@ -62,6 +62,7 @@ class RawClient {
     const std::size_t end = receive().find("\r\n\r\n");
     return end == std::string::npos ? std::string() : received_.substr(end + 4);
   }
+  [[nodiscard]] int descriptor() const { return descriptor_; }
   [[nodiscard]] bool ended() const { return ended_; }
   [[nodiscard]] bool was_reset() const { return reset_; }
 
