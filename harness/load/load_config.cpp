@@ -86,6 +86,8 @@ json to_json(const LoadReport& r) {
           {"bytes_delivered", r.bytes_delivered},
           {"frames_missing", r.frames_missing},
           {"window_s", r.window_s},
+          {"window_begin_tsc", r.window_begin_tsc},
+          {"window_end_tsc", r.window_end_tsc},
           {"paced", r.paced},
           {"response", histogram_json(r.response)},
           {"service", histogram_json(r.service)},
@@ -103,7 +105,6 @@ json to_json(const LoadReport& r) {
           {"clients_evicted", r.clients_evicted},
           {"first_failure", r.first_failure},
           {"mismatches", r.mismatches},
-          {"mismatch_counts", r.mismatch_counts},
           {"tsc_hz", r.tsc_hz},
           {"tsc_error_ns", r.tsc_error_ns}};
 }
@@ -117,6 +118,8 @@ LoadReport load_report_from_json(const json& from) {
   from.at("bytes_delivered").get_to(r.bytes_delivered);
   from.at("frames_missing").get_to(r.frames_missing);
   from.at("window_s").get_to(r.window_s);
+  from.at("window_begin_tsc").get_to(r.window_begin_tsc);
+  from.at("window_end_tsc").get_to(r.window_end_tsc);
   from.at("paced").get_to(r.paced);
   r.response = histogram_from(from.at("response"));
   r.service = histogram_from(from.at("service"));
@@ -134,7 +137,6 @@ LoadReport load_report_from_json(const json& from) {
   from.at("clients_evicted").get_to(r.clients_evicted);
   from.at("first_failure").get_to(r.first_failure);
   from.at("mismatches").get_to(r.mismatches);
-  from.at("mismatch_counts").get_to(r.mismatch_counts);
   from.at("tsc_hz").get_to(r.tsc_hz);
   from.at("tsc_error_ns").get_to(r.tsc_error_ns);
   return r;

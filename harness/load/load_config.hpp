@@ -45,6 +45,8 @@ struct LoadReport {
   std::uint64_t frames_missing =
       0;  ///< sent, and not there on some client when the drain ended; all clients
   double window_s = 0.0;
+  std::uint64_t window_begin_tsc = 0;  ///< of the intended send
+  std::uint64_t window_end_tsc = 0;
   bool paced = true;
 
   measure::Histogram response;
@@ -59,12 +61,12 @@ struct LoadReport {
   std::uint64_t send_log_overflow = 0;
   std::uint64_t bytes_unverified = 0;
   std::uint64_t control_frames = 0;
-  std::uint32_t clients_failed = 0;     ///< by the checker
-  std::uint32_t clients_closed = 0;     ///< connections that ended before the end of the run
-  std::uint32_t clients_evicted = 0;    ///< of those, by a Close frame with code 1013
-  std::string first_failure;            ///< of a connection; may be empty
-  std::vector<std::string> mismatches;  ///< one sentence each
-  std::map<std::string, std::uint64_t> mismatch_counts;  ///< by kind
+  std::uint32_t clients_failed = 0;   ///< by the checker
+  std::uint32_t clients_closed = 0;   ///< connections that ended before the end of the run
+  std::uint32_t clients_evicted = 0;  ///< of those, by a Close frame with code 1013
+  std::string first_failure;          ///< of a connection; may be empty
+  std::map<std::string, std::vector<std::string>>
+      mismatches;  ///< by kind, one sentence a client; the first sixteen
   double tsc_hz = 0.0;
   double tsc_error_ns = 0.0;
 };

@@ -195,6 +195,7 @@ void LoadProcess::set_up() {
 
 int LoadProcess::run() {
   status_.event("listening", {{"url", exchange_->url() + upstream_target(*session_, config_.venue)},
+                              {"topics", topic_list(*session_)},
                               {"send_log_fd", send_log_->descriptor()},
                               {"delivery_log_fd", delivery_log_->descriptor()}});
   while (!quit_) turn();
@@ -340,6 +341,8 @@ LoadReport LoadProcess::report() {
     out.frames_missing += out.frames_sent - std::min(out.frames_sent, checker.frames(client));
   }
   out.window_s = static_cast<double>(clock_.to_ns(end_.at - begin_.at)) * 1e-9;
+  out.window_begin_tsc = measure_begin_.ticks;
+  out.window_end_tsc = measure_end_.ticks;
   out.response = account_.response();
   out.service = account_.service();
   out.send_lag = account_.send_lag();
@@ -355,8 +358,7 @@ LoadReport LoadProcess::report() {
   out.clients_closed = swarm_->closed();
   out.first_failure = swarm_->first_failure();
   for (const Mismatch& mismatch : checker.mismatches()) {
-    out.mismatches.push_back(to_string(mismatch));
-    ++out.mismatch_counts[std::string(to_string(mismatch.kind))];
+    out.mismatches[std::string(to_string(mismatch.kind))].push_back(to_string(mismatch));
     if (mismatch.kind == MismatchKind::closed && mismatch.close_code == 1013) ++out.clients_evicted;
   }
   out.tsc_hz = clock_.tsc_hz();

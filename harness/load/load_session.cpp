@@ -12,20 +12,33 @@ transports::Expected<std::shared_ptr<const mock_exchange::PreparedSession>> make
   }
   const auto venue = venues::venue_from_name(config.venue);
   if (!venue) return tl::unexpected(venue.error());
-  return mock_exchange::load_session(config.session_file, *venue);
+  auto session = mock_exchange::load_session(config.session_file, *venue);
+  // All streams come over one connection: in combined form.
+  if (session && *venue == venues::Venue::binance)
+    return mock_exchange::in_binance_form(*session, true);
+  return session;
 }
+
+namespace {
+
+std::string joined_topics(const mock_exchange::PreparedSession& session, char separator) {
+  std::string out;
+  for (const std::string& topic : session.topics().subspan(1)) {
+    if (!out.empty()) out += separator;
+    out += topic;
+  }
+  return out;
+}
+
+}  // namespace
 
 std::string upstream_target(const mock_exchange::PreparedSession& session,
                             const std::string& venue) {
-  if (venue != "binance") return "/";
-  std::string target = "/stream?streams=";
-  bool first = true;
-  for (const std::string& topic : session.topics().subspan(1)) {
-    if (!first) target += '/';
-    target += topic;
-    first = false;
-  }
-  return target;
+  return venue == "binance" ? "/stream?streams=" + joined_topics(session, '/') : "/";
+}
+
+std::string topic_list(const mock_exchange::PreparedSession& session) {
+  return joined_topics(session, ',');
 }
 
 }  // namespace feedbench::load

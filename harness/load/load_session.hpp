@@ -17,4 +17,7 @@ transports::Expected<std::shared_ptr<const mock_exchange::PreparedSession>> make
 std::string upstream_target(const mock_exchange::PreparedSession& session,
                             const std::string& venue);
 
+/// The session's topics, comma separated.
+std::string topic_list(const mock_exchange::PreparedSession& session);
+
 }  // namespace feedbench::load
