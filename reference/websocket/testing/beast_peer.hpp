@@ -20,6 +20,7 @@ class BeastPeer {
     std::size_t read_chop_bytes = 0;  ///< At most so many bytes a read; 0: as many as there are.
     std::size_t fragment_bytes =
         0;  ///< Messages it sends are cut into frames of this size (8 or more); 0: whole.
+    bool record = true;            ///< false: events() stays empty, messages() counts (benchmarks).
     std::string subprotocol = {};  ///< Chosen as a server, offered as a client.
   };
 
