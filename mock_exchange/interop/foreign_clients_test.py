@@ -3,7 +3,7 @@ import json
 import unittest
 
 from foreign_clients import SESSIONS, ForeignClientTest, session_messages
-from programs import EXIT_OK
+from programs import EXIT_OK, make_certificates
 
 CONNECTED = '[{"T":"success","msg":"connected"}]'
 AUTHENTICATED = '[{"T":"success","msg":"authenticated"}]'
@@ -16,12 +16,12 @@ class Cases:
     """The tests, for either kind of client."""
 
     def exchange(self, venue: str, *arguments):
-        """(program, ws://HOST:PORT) of an exchange that replays the venue's generated session to each client."""
+        """(program, its URL) of an exchange that replays the venue's generated session to each client."""
         self.session = session_messages(f"{venue}-small.jsonl.zst")
         program = self.start("mock-exchange", "--venue", venue, "--replay", SESSIONS / f"{venue}-small.jsonl.zst",
                              "--listen", "127.0.0.1:0", "--speed", "max", *arguments)
-        host, port = program.listening()
-        return program, f"ws://{host}:{port}"
+        program.listening()
+        return program, program.events[-1]["url"]
 
     def assert_closes_cleanly(self, client, code=1000):
         self.assertEqual(client.expect("close")["code"], code)
@@ -42,6 +42,16 @@ class Cases:
         self.assert_same(client.messages(len(texts)), texts)
         self.assert_closes_cleanly(client)
         self.assertEqual(program.stop(), EXIT_OK, program.error_text())
+
+    def test_over_tls_a_client_that_checks_the_certificate_gets_the_same(self):
+        authority, certificate, key = make_certificates(self.temporary_directory())
+        _, url = self.exchange("binance", "--tls-cert", certificate, "--tls-key", key)
+        self.assertTrue(url.startswith("wss://"))
+        texts = [text for _, text in self.session]
+        client = self.client(f"{url}/stream?streams={'/'.join(self.all_streams())}", len(texts), authority=authority)
+        client.expect("open")
+        self.assert_same(client.messages(len(texts)), texts)
+        self.assert_closes_cleanly(client)
 
     def test_binance_gives_a_client_only_the_streams_it_asked_for(self):
         _, url = self.exchange("binance")

@@ -3,7 +3,7 @@ import signal
 import unittest
 
 from foreign_clients import SESSIONS, ForeignClientTest, session_messages
-from programs import EXIT_OK
+from programs import EXIT_OK, make_certificates
 
 
 class Cases:
@@ -11,22 +11,27 @@ class Cases:
 
     transport = "epoll"
 
-    def chain(self, venue: str, *arguments):
-        """(exchange, proxy, ws:// URL of the proxy). The replay waits for self.begin()."""
+    def chain(self, venue: str, tls: bool = False):
+        """The ws:// URL of a proxy in front of an exchange (self.proxy, self.exchange). The replay waits for begin()."""
+        exchange_arguments, proxy_arguments = [], []
+        if tls:
+            authority, certificate, key = make_certificates(self.temporary_directory())
+            exchange_arguments = ["--tls-cert", certificate, "--tls-key", key]
+            proxy_arguments = ["--ca", authority]
         recording = SESSIONS / f"{venue}-small.jsonl.zst"
         self.session = session_messages(recording.name)
         self.texts = [text for _, text in self.session]
         self.exchange = self.start("mock-exchange", "--venue", venue, "--replay", recording, "--listen", "127.0.0.1:0",
-                                   "--speed", "max", "--start", "signal")
-        host, port = self.exchange.listening()
+                                   "--speed", "max", "--start", "signal", *exchange_arguments)
+        self.exchange.listening()
+        upstream = self.exchange.events[-1]["url"]
         if venue == "binance":
             target = "/stream?streams=" + "/".join(sorted({value["stream"] for value, _ in self.session}))
-            venue_arguments = []
         else:
             target = "/v2/iex"
-            venue_arguments = ["--subscribe", "trades:*,quotes:*,bars:*,updatedBars:*,dailyBars:*,statuses:*,lulds:*"]
-        self.proxy = self.start("feedproxy", "--upstream", f"ws://{host}:{port}{target}", "--venue", venue, "--listen",
-                                "127.0.0.1:0", "--transport", self.transport, *venue_arguments, *arguments,
+            proxy_arguments += ["--subscribe", "trades:*,quotes:*,bars:*,updatedBars:*,dailyBars:*,statuses:*,lulds:*"]
+        self.proxy = self.start("feedproxy", "--upstream", upstream + target, "--venue", venue, "--listen",
+                                "127.0.0.1:0", "--transport", self.transport, *proxy_arguments,
                                 environment={"FEEDPROXY_KEY": "any", "FEEDPROXY_SECRET": "any"})
         host, port = self.proxy.listening()
         self.proxy.event("upstream_ready")
@@ -55,6 +60,13 @@ class Cases:
         self.assert_session(clients)
         self.assertEqual(self.proxy.stop(), EXIT_OK, self.proxy.error_text())
         self.assertEqual(self.proxy.counters()["clients_evicted"], 0)
+
+    def test_clients_receive_the_session_that_came_over_tls_byte_for_byte(self):
+        url = self.chain("binance", tls=True)
+        clients = self.open_clients(url, 2)
+        self.begin()
+        self.assert_session(clients)
+        self.assertEqual(self.proxy.stop(), EXIT_OK, self.proxy.error_text())
 
     def test_clients_receive_the_alpaca_session_byte_for_byte_behind_the_login_of_the_proxy(self):
         url = self.chain("alpaca")

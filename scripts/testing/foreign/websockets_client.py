@@ -1,6 +1,7 @@
 """A client on Debian's python3-websockets; see foreign_clients.py for what it is told and what it tells."""
 import asyncio
 import json
+import ssl
 import sys
 
 import websockets
@@ -21,10 +22,11 @@ async def send(socket, text: str) -> None:
 
 
 async def main() -> None:
+    trust = ssl.create_default_context(cafile=plan["authority"]) if plan["authority"] else None
     compression = "deflate" if plan["deflate"] else None
     try:
         # max_queue: with a bound it stops reading when nobody takes its messages, and so never sees the answer to its Close.
-        socket = await websockets.connect(plan["url"], compression=compression, max_size=None, max_queue=None,
+        socket = await websockets.connect(plan["url"], ssl=trust, compression=compression, max_size=None, max_queue=None,
                                           ping_interval=None, open_timeout=None, close_timeout=None)
     except websockets.exceptions.InvalidStatusCode as refused:
         return say(event="refused", status=refused.status_code)

@@ -1,11 +1,13 @@
 // A client on npm's `ws`; see foreign_clients.py for what it is told and what it tells.
 'use strict';
+const fs = require('node:fs');
 const { WebSocket } = require('ws');
 
 const plan = JSON.parse(process.argv[2]);
 const say = (line) => process.stdout.write(JSON.stringify(line) + '\n');
 
-const socket = new WebSocket(plan.url, { perMessageDeflate: plan.deflate, maxPayload: 0 });
+const ca = plan.authority ? fs.readFileSync(plan.authority) : undefined;
+const socket = new WebSocket(plan.url, { perMessageDeflate: plan.deflate, maxPayload: 0, ca });
 let received = 0;
 
 function send(text) {
