@@ -300,7 +300,10 @@ void IoUringTransport::received(H& handler, std::uint32_t index, int result, std
       header.msg_controllen = out == nullptr ? 0 : out->controllen;
       if (!at_end) stamp(slot, header, stamps);
     }
-    if (wanted && !bytes.empty()) deliver(handler, index, bytes, stamps);
+    if (wanted && !bytes.empty()) {
+      slot.readable = true;
+      deliver(handler, index, bytes, stamps);
+    }
     recycle(buffer);
   } else if (result > 0 && wanted) {
     ReceiveMessage& message = receive_messages_[index];
@@ -314,6 +317,10 @@ void IoUringTransport::received(H& handler, std::uint32_t index, int result, std
     const bool again = result > 0 || result == -ENOBUFS || result == -EINTR || result == -EAGAIN;
     if (at_end || !again) {
       fail(index, at_end ? 0 : -result);
+    } else if (result == -ENOBUFS && slot.readable) {
+      // It has had its share of the buffers: those that got none are served before it.
+      slot.readable = false;
+      retry_later(index);
     } else if (!slot.receiving) {
       arm_receive(handler, index);
     }
@@ -334,7 +341,11 @@ void IoUringTransport::sent(H& handler, std::uint32_t index, int result) {
       const CloseInfo info = sockets::close_info(-result);
       slot.close_reason = info.reason;
       slot.close_error = info.os_error;
-      if (!slot.receiving) begin_close(index, info);
+      if (slot.paused) {
+        begin_close(index, info);
+      } else if (!slot.receiving) {
+        retry_later(index);
+      }
     } else if (table_.advance_send(index, static_cast<std::size_t>(full ? 0 : result)) ||
                slot.send.cancelled) {
       slot.send.count = 0;

@@ -1,0 +1,110 @@
+#pragma once
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "transports/transport.hpp"
+
+namespace feedbench::transports::testing {
+
+/// A plain socket, the foreign peer of a transport under test: blocking to connect, then non-blocking.
+class RawSocket {
+ public:
+  RawSocket() = default;
+  explicit RawSocket(int descriptor) : descriptor_(descriptor) {}
+  RawSocket(RawSocket&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  RawSocket& operator=(RawSocket&& other) noexcept {
+    std::swap(descriptor_, other.descriptor_);
+    return *this;
+  }
+  ~RawSocket() { close(); }
+
+  /// receive_buffer_bytes: 0 keeps the default. errors: throws std::system_error.
+  static RawSocket connect(const Endpoint& endpoint, int receive_buffer_bytes = 0) {
+    RawSocket made = open(receive_buffer_bytes);
+    sockaddr_in address = address_of(endpoint);
+    require(::connect(made.descriptor_, reinterpret_cast<sockaddr*>(&address), sizeof(address)),
+            "connect");
+    const int on = 1;
+    ::setsockopt(made.descriptor_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    require(::fcntl(made.descriptor_, F_SETFL, O_NONBLOCK), "fcntl");
+    return made;
+  }
+
+  static RawSocket listen(int receive_buffer_bytes = 0) {
+    RawSocket made = open(receive_buffer_bytes);
+    sockaddr_in address = address_of({});
+    require(::bind(made.descriptor_, reinterpret_cast<sockaddr*>(&address), sizeof(address)),
+            "bind");
+    require(::listen(made.descriptor_, 64), "listen");
+    return made;
+  }
+  [[nodiscard]] Endpoint endpoint() const {
+    sockaddr_in address{};
+    socklen_t bytes = sizeof(address);
+    require(::getsockname(descriptor_, reinterpret_cast<sockaddr*>(&address), &bytes), "name");
+    return {"127.0.0.1", ntohs(address.sin_port)};
+  }
+  /// Waits for a connection.
+  [[nodiscard]] RawSocket accept() const {
+    const int descriptor = ::accept4(descriptor_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    require(descriptor < 0 ? -1 : 0, "accept");
+    return RawSocket(descriptor);
+  }
+
+  /// returns what send() and recv() return, -1 when they would wait.
+  ssize_t send(std::span<const std::byte> bytes) const {
+    return ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  }
+  ssize_t receive(std::span<std::byte> space) const {
+    return ::recv(descriptor_, space.data(), space.size(), 0);
+  }
+  void finish_sending() const { ::shutdown(descriptor_, SHUT_WR); }
+  void close() {
+    if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
+  }
+  /// Closes with RST.
+  void reset() {
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(descriptor_, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    close();
+  }
+  [[nodiscard]] bool is_open() const { return descriptor_ >= 0; }
+
+ private:
+  static void require(int result, const char* what) {
+    if (result < 0) throw std::system_error(errno, std::generic_category(), what);
+  }
+  static sockaddr_in address_of(const Endpoint& endpoint) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(endpoint.port);
+    ::inet_pton(AF_INET, endpoint.address.c_str(), &address.sin_addr);
+    return address;
+  }
+  static RawSocket open(int receive_buffer_bytes) {
+    RawSocket made(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    require(made.descriptor_, "socket");
+    if (receive_buffer_bytes > 0) {
+      require(::setsockopt(made.descriptor_, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes,
+                           sizeof(receive_buffer_bytes)),
+              "SO_RCVBUF");
+    }
+    return made;
+  }
+  int descriptor_ = -1;
+};
+
+}  // namespace feedbench::transports::testing

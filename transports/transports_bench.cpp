@@ -1,0 +1,252 @@
+// Round trips and fan-out of each transport, beside the same done with plain sockets. Every answer is checked before
+// anything is timed. The peer lives in a second thread that spins on plain sockets, so on two cores nothing is shared but
+// the kernel.
+#include <arpa/inet.h>
+#include <benchmark/benchmark.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "transports/epoll/epoll_transport.hpp"
+#include "transports/io_uring/io_uring_transport.hpp"
+#include "transports/select/select_transport.hpp"
+
+namespace {
+
+using namespace feedbench::transports;
+
+constexpr std::size_t kMessageBytes = 128;
+constexpr std::size_t kFanOut = 64;
+using Message = std::array<std::byte, kMessageBytes>;
+
+Message message(unsigned salt) {
+  Message made;
+  for (std::size_t i = 0; i < made.size(); ++i) made[i] = static_cast<std::byte>(i * 7 + salt);
+  return made;
+}
+
+int plain_connect(const Endpoint& endpoint) {
+  const int descriptor = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(endpoint.port);
+  ::inet_pton(AF_INET, endpoint.address.c_str(), &address.sin_addr);
+  if (::connect(descriptor, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) {
+    throw std::runtime_error("connect");
+  }
+  const int on = 1;
+  ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  ::fcntl(descriptor, F_SETFL, O_NONBLOCK);
+  return descriptor;
+}
+
+/// Reads exactly one message; gives up when `stop` is set.
+bool read_message(int descriptor, Message& into, const std::atomic<bool>& stop) {
+  for (std::size_t have = 0; have < into.size();) {
+    const ssize_t n = ::recv(descriptor, into.data() + have, into.size() - have, 0);
+    if (n > 0) have += static_cast<std::size_t>(n);
+    if (n == 0 || (n < 0 && stop.load(std::memory_order_relaxed))) return false;
+  }
+  return true;
+}
+
+/// The far end: echoes what one connection sends, or counts what arrives on many.
+class Peer {
+ public:
+  Peer(const Endpoint& endpoint, std::size_t count, bool echoes) {
+    for (std::size_t i = 0; i < count; ++i) descriptors_.push_back(plain_connect(endpoint));
+    thread_ = std::thread([this, echoes] { echoes ? echo() : drain(); });
+  }
+  ~Peer() {
+    stop_.store(true);
+    thread_.join();
+    for (const int descriptor : descriptors_) ::close(descriptor);
+  }
+  Peer(const Peer&) = delete;
+  Peer& operator=(const Peer&) = delete;
+  [[nodiscard]] std::uint64_t bytes() const { return bytes_.load(std::memory_order_acquire); }
+  [[nodiscard]] bool wrong() const { return wrong_.load(); }
+
+ private:
+  void echo() {
+    Message got;
+    while (!stop_.load(std::memory_order_relaxed)) {
+      if (!read_message(descriptors_[0], got, stop_)) return;
+      if (got != message(1)) wrong_.store(true);
+      const Message answer = message(2);
+      if (::send(descriptors_[0], answer.data(), answer.size(), MSG_NOSIGNAL) < 0) return;
+    }
+  }
+  void drain() {
+    std::vector<std::byte> buffer(65536);
+    const Message expected = message(1);
+    std::vector<std::size_t> at(descriptors_.size());
+    while (!stop_.load(std::memory_order_relaxed)) {
+      for (std::size_t i = 0; i < descriptors_.size(); ++i) {
+        const ssize_t n = ::recv(descriptors_[i], buffer.data(), buffer.size(), 0);
+        if (n <= 0) continue;
+        const auto bytes = static_cast<std::size_t>(n);
+        if (buffer[0] != expected[at[i]]) wrong_.store(true);
+        at[i] = (at[i] + bytes) % kMessageBytes;
+        bytes_.fetch_add(bytes, std::memory_order_release);
+      }
+    }
+  }
+
+  std::vector<int> descriptors_;
+  std::atomic<bool> stop_{false};
+  std::atomic<bool> wrong_{false};
+  std::atomic<std::uint64_t> bytes_{0};
+  std::thread thread_;
+};
+
+struct Near {
+  std::vector<Conn> open;
+  std::size_t received = 0;
+  std::size_t in_flight = 0;
+  bool wrong = false;
+  void on_open(Conn conn, bool) { open.push_back(conn); }
+  void on_receive(Conn, std::span<std::byte> bytes, const RxStamps&) {
+    const Message expected = message(2);
+    wrong |= std::memcmp(bytes.data(), expected.data() + received % kMessageBytes, 1) != 0;
+    received += bytes.size();
+  }
+  void on_sent(Conn, std::size_t) { --in_flight; }
+  void on_close(Conn, CloseInfo) {}
+  void on_wake() {}
+  std::array<std::byte, 4096> space{};
+  std::span<std::byte> receive_space(Conn) { return space; }
+};
+
+template <class T, Wait W>
+struct Rig {
+  Near near;  // before the transport, which may hold its memory
+  T transport;
+  explicit Rig(std::size_t peers, const ConnOptions& options) : transport(make_options()) {
+    endpoint = transport.listen({}, options).value();
+    peer.emplace(endpoint, peers, peers == 1);
+    while (near.open.size() < peers) transport.poll(near, transport.now() + 1'000'000);
+  }
+  static TransportOptions make_options() {
+    TransportOptions options;
+    options.wait = W;
+    return options;
+  }
+  Endpoint endpoint;
+  std::optional<Peer> peer;
+
+  void send(Conn conn, const Message& out) {
+    const ConstRange range{out.data(), out.size()};
+    if (transport.send(conn, {&range, 1}) == SendStatus::pending) ++near.in_flight;
+  }
+  void round_trip(const Message& out) {
+    const std::size_t until = near.received + out.size();
+    send(near.open[0], out);
+    while (near.received < until) transport.poll(near, MonotonicInstant{INT64_MAX});
+  }
+  void fan_out(const Message& out) {
+    for (const Conn conn : near.open) send(conn, out);
+    while (near.in_flight != 0) transport.poll(near, MonotonicInstant{INT64_MAX});
+  }
+};
+
+template <class T, Wait W, bool Lend>
+void round_trip(benchmark::State& state) {
+  Rig<T, W> rig(1, {.nic_stamps = false, .lend_memory = Lend});
+  const Message out = message(1);
+  for (int i = 0; i < 100; ++i) rig.round_trip(out);
+  if (rig.near.wrong || rig.peer->wrong()) {
+    state.SkipWithError("the bytes are wrong");
+    return;
+  }
+  const std::uint64_t before = rig.transport.counters().system_calls;
+  for (auto _ : state) rig.round_trip(out);
+  state.counters["system_calls"] =
+      benchmark::Counter(static_cast<double>(rig.transport.counters().system_calls - before),
+                         benchmark::Counter::kAvgIterations);
+}
+
+template <class T, Wait W>
+void fan_out(benchmark::State& state) {
+  Rig<T, W> rig(kFanOut, {});
+  const Message out = message(1);
+  std::uint64_t sent = 0;
+  const auto settle = [&] {
+    while (rig.peer->bytes() < sent) rig.transport.poll(rig.near, rig.transport.now());
+  };
+  for (int i = 0; i < 100; ++i, sent += kFanOut * kMessageBytes) rig.fan_out(out);
+  settle();
+  if (rig.peer->wrong()) {
+    state.SkipWithError("the bytes are wrong");
+    return;
+  }
+  for (auto _ : state) {
+    rig.fan_out(out);
+    sent += kFanOut * kMessageBytes;
+  }
+  settle();
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kFanOut));
+}
+
+/// The floor: the same exchange with recv() and send() alone.
+void plain_round_trip(benchmark::State& state) {
+  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof(address));
+  ::listen(listener, 1);
+  socklen_t bytes = sizeof(address);
+  ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &bytes);
+  Peer peer({"127.0.0.1", ntohs(address.sin_port)}, 1, true);
+  const int near = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  const int on = 1;
+  ::setsockopt(near, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  const Message out = message(1);
+  Message back;
+  const std::atomic<bool> never{false};
+  for (auto _ : state) {
+    ::send(near, out.data(), out.size(), MSG_NOSIGNAL);
+    read_message(near, back, never);
+  }
+  if (back != message(2) || peer.wrong()) state.SkipWithError("the bytes are wrong");
+  ::close(near);
+  ::close(listener);
+}
+
+template <class T>
+void register_transport() {
+  const std::string name(T::name());
+  const auto add = [&](const std::string& operation, const std::string& variant, auto function) {
+    benchmark::RegisterBenchmark(
+        ("BM_" + name + "/" + operation + "/" + variant + "/" + std::to_string(kMessageBytes))
+            .c_str(),
+        function)
+        ->UseRealTime();
+  };
+  add("round_trip", "spin", round_trip<T, Wait::spin, false>);
+  add("round_trip", "spin_lent", round_trip<T, Wait::spin, true>);
+  add("round_trip", "block", round_trip<T, Wait::block, false>);
+  add("fan_out_64", "spin", fan_out<T, Wait::spin>);
+  add("fan_out_64", "block", fan_out<T, Wait::block>);
+}
+
+const int g_registered = [] {
+  benchmark::RegisterBenchmark("BM_plain_socket/round_trip/spin/128", plain_round_trip)
+      ->UseRealTime();
+  register_transport<SelectTransport>();
+  register_transport<EpollTransport>();
+  register_transport<IoUringTransport>();
+  return 0;
+}();
+
+}  // namespace
