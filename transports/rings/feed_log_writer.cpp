@@ -42,7 +42,7 @@ transports::Expected<FeedLogWriter> FeedLogWriter::create(const FeedLogOptions& 
   const std::size_t page = page_bytes_wanted(options.memory);
   const std::size_t head_bytes =
       round_up(index_offset + options.index_lines * kIndexLineBytes, page);
-  // A ring below the huge page size is itself rounded away by no one: its mirror needs whole pages.
+  // Both copies of the ring must begin on a page, so the ring cannot be smaller than one.
   if (options.ring_bytes % page != 0) {
     return tl::unexpected(transports::Error{
         "create feed log " + options.name + ": ring_bytes is " +

@@ -13,7 +13,7 @@ namespace feedbench::rings {
 namespace {
 
 constexpr std::size_t kSmallPageBytes = 4096;
-constexpr std::size_t kHugePageBytes = 2 * 1024 * 1024;
+constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
 
 // Linux 6.3; older headers lack it and older kernels refuse it.
 constexpr unsigned kNoExecSeal = 0x0008U;

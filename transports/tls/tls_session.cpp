@@ -253,10 +253,8 @@ TlsStatus TlsSession::feed(std::span<const std::byte> ciphertext) noexcept {
   State& state = *state_;
   if (state.failed) return TlsStatus::failed;
   if (state.peer_closed) return TlsStatus::closed;  // nothing counts after close_notify
-  if (state.input_bytes != 0) {
-    assert(!"fed before read() said want_input");
-    return state.fail("fed before the bytes fed earlier were read");
-  }
+  assert(state.input_bytes == 0);
+  if (state.input_bytes != 0) return state.fail("fed before the bytes fed earlier were read");
   state.input = ciphertext.data();
   state.input_bytes = ciphertext.size();
   return state.established ? TlsStatus::ok : state.handshake();
@@ -293,7 +291,7 @@ TlsWrite TlsSession::write(std::span<const std::byte> plain) noexcept {
   if (state.failed) return {0, TlsStatus::failed};
   if (state.close_sent) return {0, TlsStatus::closed};
   if (!state.established) return {0, TlsStatus::want_input};
-  constexpr std::size_t kRecordBytes = 16 * 1024;
+  constexpr std::size_t kRecordBytes = std::size_t{16} << 10;
   ERR_clear_error();
   std::size_t done = 0;
   while (done < plain.size() && state.output_bytes() < kOutputBytesMax) {
