@@ -5,6 +5,7 @@ Each is told a plan (one JSON argument) and tells what happens to it, one JSON o
 """
 import fcntl
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -68,7 +69,7 @@ class ForeignClientTest(ProgramTest):
             cls.environment = None
         else:
             cls.command = ["node", str(FOLDER / "ws_client.js")]
-            cls.environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "NODE_PATH": str(npm_modules())}
+            cls.environment = {**os.environ, "NODE_PATH": str(npm_modules())}
 
     def client(self, url: str, messages: int, **plan) -> ForeignClient:
         client = ForeignClient(self.command, self.environment, url, messages, **plan)

@@ -20,8 +20,15 @@ class Server {
  public:
   Server(const BeastOptions& options, const program::StatusLines& status, BeastCounters& counters)
       : options_(options), status_(status), room_(options.queue_messages_max, counters) {}
+  // Sessions that are left go with the io_context, and then nobody is to be told.
+  ~Server() { room_.tell_nobody(); }
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
 
   BeastEnd run() {
+    auto upstream = make_upstream(io_, options_, events());
+    if (!upstream) return {program::kExitUsage, upstream.error().message};
+    upstream_ = std::move(*upstream);
     const tcp::endpoint at(asio::ip::make_address(options_.listen.address), options_.listen.port);
     try {
       listener_.emplace(io_, at, room_);
@@ -35,9 +42,6 @@ class Server {
         "listening",
         {{"endpoint", to_string(transports::Endpoint{bound.address().to_string(), bound.port()})}});
 
-    auto upstream = make_upstream(io_, options_, events());
-    if (!upstream) return {program::kExitUsage, upstream.error().message};
-    upstream_ = std::move(*upstream);
     signals_.async_wait([this](beast::error_code error, int) {
       if (!error) end({});
     });
@@ -86,10 +90,10 @@ class Server {
 
   const BeastOptions& options_;
   const program::StatusLines& status_;
+  Room room_;  // outlives the sessions, which the io_context holds
   asio::io_context io_{1};
   asio::signal_set signals_{io_, SIGTERM, SIGINT};
   asio::steady_timer drain_timer_{io_};
-  Room room_;
   std::optional<Listener> listener_;
   std::unique_ptr<Upstream> upstream_;
   bool ending_ = false;

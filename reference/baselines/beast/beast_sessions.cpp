@@ -26,7 +26,8 @@ Session::Session(tcp::socket&& socket, Room& room) : ws_(std::move(socket)), roo
 Session::~Session() { room_.leave(this); }
 
 void Session::run() {
-  beast::get_lowest_layer(ws_).socket().set_option(tcp::no_delay(true));
+  beast::error_code ignored;  // a socket that is closed already fails in async_accept
+  beast::get_lowest_layer(ws_).socket().set_option(tcp::no_delay(true), ignored);
   ws_.set_option(ws::stream_base::timeout::suggested(beast::role_type::server));
   ws_.auto_fragment(false);
   ws_.async_accept([self = shared_from_this()](beast::error_code error) {

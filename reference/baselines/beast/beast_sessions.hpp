@@ -36,6 +36,9 @@ class Room {
   /// Sends everybody a close frame with this code, behind what is queued; then calls emptied, once.
   void close_all(ws::close_code code, std::function<void()> emptied);
 
+  /// What close_all() was given is not called any more.
+  void tell_nobody() { emptied_ = nullptr; }
+
   [[nodiscard]] std::size_t queue_messages_max() const noexcept { return queue_messages_max_; }
   BeastCounters& counters() noexcept { return counters_; }
 

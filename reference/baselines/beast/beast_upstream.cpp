@@ -5,6 +5,7 @@
 #include <boost/asio/ssl/context.hpp>
 #include <boost/beast/ssl.hpp>
 #include <boost/beast/websocket/ssl.hpp>
+#include <chrono>
 #include <type_traits>
 #include <utility>
 
@@ -51,6 +52,7 @@ class UpstreamOver final : public Upstream {
 
  private:
   void on_resolved(const tcp::resolver::results_type& results) {
+    beast::get_lowest_layer(ws_).expires_after(std::chrono::seconds(30));  // connect and TLS
     beast::get_lowest_layer(ws_).async_connect(results, [this](beast::error_code error,
                                                                const tcp::endpoint&) {
       if (error)

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "reference/baselines/relay/upgrade.hpp"
@@ -89,8 +90,7 @@ class Relay {
   /// True when the upstream answered the upgrade with something else than 101.
   [[nodiscard]] bool upstream_refused() const noexcept { return upstream_refused_; }
 
-  // --- transport handler
-  // -------------------------------------------------------------------------------------------
+  // What the transport calls.
 
   void on_open(transports::Conn conn, bool accepted) {
     if (!accepted) {
@@ -109,6 +109,10 @@ class Relay {
   std::span<std::byte> receive_space(transports::Conn) {
     const std::size_t chunk = options_.receive_chunk_bytes;
     evict_behind(end_ + chunk);
+    if (letting_go_ != 0) [[unlikely]] {
+      paused_ = true;
+      return {};
+    }
     return {at(end_), chunk};
   }
 
@@ -136,6 +140,9 @@ class Relay {
     }
     Client& client = clients_[conn.index];
     if (client.conn != conn) return;  // accepted while ending
+    if (client.closing && client.in_flight && --letting_go_ == 0 && std::exchange(paused_, false)) {
+      transport_.resume_receive(upstream_);
+    }
     active_[client.slot] = active_.back();
     clients_[active_[client.slot]].slot = client.slot;
     active_.pop_back();
@@ -223,6 +230,7 @@ class Relay {
       if (client.cursor < oldest_kept) {
         ++counters_.clients_evicted;
         client.closing = true;
+        letting_go_ += client.in_flight ? 1U : 0U;
         transport_.abort(client.conn);
       } else {
         slowest_cursor_ = std::min(slowest_cursor_, client.cursor);
@@ -272,6 +280,8 @@ class Relay {
   bool upgraded_ = false;
   bool ending_ = false;
   bool upstream_refused_ = false;
+  bool paused_ = false;           // receive_space() had none to give
+  std::uint32_t letting_go_ = 0;  // evicted, and the transport may still read what they were sent
   std::string failure_;
   int failure_errno_ = 0;
 
