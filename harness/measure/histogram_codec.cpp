@@ -2,6 +2,7 @@
 
 #include <zlib.h>
 
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <limits>
@@ -93,14 +94,14 @@ std::vector<std::byte> inflate_all(std::span<const std::byte> deflated) {
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(deflated.data()));
   stream.avail_in = static_cast<uInt>(deflated.size());
   std::vector<std::byte> plain;
+  std::array<std::byte, 16'384> chunk{};
   int status = Z_OK;
   while (status == Z_OK && plain.size() < kLargestPlainBytes) {
-    const std::size_t had = plain.size();
-    plain.resize(std::min(kLargestPlainBytes, had + std::max<std::size_t>(had, 4096)));
-    stream.next_out = reinterpret_cast<Bytef*>(plain.data() + had);
-    stream.avail_out = static_cast<uInt>(plain.size() - had);
+    stream.next_out = reinterpret_cast<Bytef*>(chunk.data());
+    stream.avail_out = static_cast<uInt>(chunk.size());
     status = inflate(&stream, Z_NO_FLUSH);
-    plain.resize(plain.size() - stream.avail_out);
+    const auto produced = static_cast<std::ptrdiff_t>(chunk.size() - stream.avail_out);
+    plain.insert(plain.end(), chunk.begin(), chunk.begin() + produced);
   }
   inflateEnd(&stream);
   if (status != Z_STREAM_END) fail("its compressed counts are damaged");
