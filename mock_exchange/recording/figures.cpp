@@ -35,9 +35,9 @@ Bins bins_of(std::span<const Arrival> arrivals, std::int64_t width_ns) {
   return bins;
 }
 
-/// Correlation of each count with the next one.
+/// Of each count with the next one: products of neighbours' deviations from the mean over the sum of squared deviations.
 double autocorrelation_of(const Bins& bins) {
-  if (bins.total < 3 || bins.filled.empty()) return 0;
+  if (bins.total < 2 || bins.filled.empty()) return 0;
   double sum = 0, squares = 0, products = 0;
   for (std::size_t i = 0; i < bins.filled.size(); ++i) {
     const auto [index, count] = bins.filled[i];
@@ -47,19 +47,16 @@ double autocorrelation_of(const Bins& bins) {
     const bool neighbours = i > 0 && bins.filled[i - 1].first + 1 == index;
     if (neighbours) products += value * static_cast<double>(bins.filled[i - 1].second);
   }
-  const auto value_at = [&](std::uint64_t index, const auto& bin) {
+  const auto value_at = [](std::uint64_t index, const auto& bin) {
     return bin.first == index ? static_cast<double>(bin.second) : 0.0;
   };
   const double first = value_at(0, bins.filled.front());
   const double last = value_at(bins.total - 1, bins.filled.back());
-  const auto n = static_cast<double>(bins.total - 1);
-  const double mean_early = (sum - last) / n;
-  const double mean_late = (sum - first) / n;
-  const double covariance = products / n - mean_early * mean_late;
-  const double variance_early = (squares - last * last) / n - mean_early * mean_early;
-  const double variance_late = (squares - first * first) / n - mean_late * mean_late;
-  const double scale = std::sqrt(variance_early * variance_late);
-  return scale > 0 ? covariance / scale : 0;
+  const auto n = static_cast<double>(bins.total);
+  const double mean = sum / n;
+  const double covariance = products - mean * (2 * sum - first - last) + (n - 1) * mean * mean;
+  const double variance = squares - n * mean * mean;
+  return variance > 0 ? covariance / variance : 0;
 }
 
 }  // namespace

@@ -9,8 +9,8 @@
 namespace feedbench::recording {
 namespace {
 
-constexpr std::size_t kInputBytes = 256 * 1024;
-constexpr std::size_t kTextBytes = 1024 * 1024;
+constexpr std::size_t kInputBytes = 128 * 1024;
+constexpr std::size_t kTextBytes = 256 * 1024;
 
 bool is_zstd(const std::vector<char>& bytes, std::size_t size) {
   if (size < 4) return false;
