@@ -202,8 +202,8 @@ TEST(MessageParser, ControlFramesInsideAMessageKeepItsText) {
 }
 
 TEST(MessageParser, IsSmallWhileIdle) {
-  EXPECT_LE((sizeof(MessageParser<Role::server, Delivery::discard>)), 200U);
-  EXPECT_LE((sizeof(MessageParser<Role::client, Delivery::whole>)), 216U);
+  EXPECT_LE((sizeof(MessageParser<Role::server, Delivery::discard>)), 184U);
+  EXPECT_LE((sizeof(MessageParser<Role::client, Delivery::whole>)), 208U);
 }
 
 /// Random conversations, cut at random, in both roles: what was framed comes out.

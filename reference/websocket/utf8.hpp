@@ -108,15 +108,20 @@ inline const std::byte* skip_ascii(const std::byte* p, const std::byte* end) noe
 
 #pragma GCC diagnostic pop
 
-/// Continues from `state` over [p, end). Checks for rejection every 64 bytes, so that a long
-/// invalid text ends early.
+/// Continues from `state` over [p, end). Looks for rejection every stride, so that a long invalid text ends early. Where
+/// characters beyond ASCII stand far apart the stride is short, so that ASCII is soon skipped by vectors again.
 inline std::uint64_t run(std::uint64_t state, const std::byte* p, const std::byte* end) noexcept {
+  constexpr std::ptrdiff_t kSparse = 16;
+  constexpr std::ptrdiff_t kDense = 64;
+  std::ptrdiff_t stride = kDense;
   while (p != end) {
     if (state == kAccept) {
-      p = skip_ascii(p, end);
-      if (p == end) break;
+      const std::byte* after = skip_ascii(p, end);
+      if (after == end) break;
+      stride = after - p >= kSparse ? kSparse : kDense;
+      p = after;
     }
-    const std::byte* stop = end - p > 64 ? p + 64 : end;
+    const std::byte* stop = end - p > stride ? p + stride : end;
     state = step(state, p, stop);
     if (state == kReject) break;
     p = stop;
@@ -130,7 +135,7 @@ inline std::uint64_t run(std::uint64_t state, const std::byte* p, const std::byt
 class Utf8Validator {
  public:
   /// piece: [n] the next bytes, n >= 0. returns false as soon as what was fed cannot be the start
-  /// of valid UTF-8, and from then on. Cost: ASCII about 30 GB/s, other text about 2 GB/s. source:
+  /// of valid UTF-8, and from then on. Cost: ASCII tens of GB/s, dense other text above 2 GB/s. source:
   /// RFC 3629 §4.
   bool feed(std::span<const std::byte> piece) noexcept {
     state_ = static_cast<std::uint8_t>(
