@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <boost/asio/post.hpp>
+#include <charconv>
 #include <utility>
 
 namespace feedbench::mock_exchange {
@@ -155,8 +156,21 @@ void Connection::on_ping(std::span<const std::byte> payload) {
 
 void Connection::on_pong(std::span<const std::byte> payload) {
   if (phase_ != Phase::open) return;
-  if (websocket::as_text(payload) == ping_payload_) pong_deadline_ = {};
+  note_pong(websocket::as_text(payload));
   apply(port_->on_control(server_->ns_of(server_->now())));
+}
+
+/// A pong must copy the payload of a ping; any other is unsolicited and says nothing.
+void Connection::note_pong(std::string_view payload) {
+  std::uint64_t number = 0;
+  const char* end = payload.data() + payload.size();
+  const auto [stopped, error] = std::from_chars(payload.data(), end, number);
+  if (error != std::errc() || stopped != end || number <= pongs_ || number > pings_) return;
+  pongs_ = number;
+  pong_deadline_ = {};
+  if (pongs_ < pings_) {
+    pong_deadline_ = server_->after(server_->now(), server_->options().pong_timeout_ns);
+  }
 }
 
 void Connection::on_close(const websocket::CloseStatus& status) {
@@ -213,8 +227,7 @@ void Connection::check_time(TscInstant now) {
     return close_with(CloseCode::policy_violation, "Pong timeout");
   }
   if (next_ping_.present() && now >= next_ping_) {
-    ping_payload_ = std::to_string(++pings_);
-    queue_frame(Opcode::ping, websocket::as_bytes(ping_payload_));
+    queue_frame(Opcode::ping, websocket::as_bytes(std::to_string(++pings_)));
     if (!pong_deadline_.present())
       pong_deadline_ = server_->after(now, server_->options().pong_timeout_ns);
     next_ping_ = server_->after(now, server_->options().ping_interval_ns);
@@ -237,7 +250,7 @@ TscInstant Connection::next_due() const {
   if (!cursor_ || blocked_) return due;
   if (fault_is_due()) return TscInstant{1};
   if (stalled_until_.present()) return earlier(stalled_until_, due) ? stalled_until_ : due;
-  const Timeline* line = own_timeline_ ? &*own_timeline_ : server_->shared_timeline();
+  const Timeline* line = timeline();
   if (line == nullptr) return due;
   if (cursor_->selection().nothing && line->due() == kLoopForever) return due;
   if (cursor_->next() < line->due()) return TscInstant{1};
@@ -246,7 +259,7 @@ TscInstant Connection::next_due() const {
 
 bool Connection::served() const noexcept {
   if (!cursor_ || !cursor_->remainder().empty()) return false;
-  const Timeline* line = own_timeline_ ? &*own_timeline_ : server_->shared_timeline();
+  const Timeline* line = timeline();
   return line != nullptr && cursor_->next() >= line->schedule().total_frames();
 }
 

@@ -69,6 +69,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void refuse(const std::string& response);
   void apply(Replies replies);
   void select();
+  void note_pong(std::string_view payload);
   void check_time(transports::TscInstant now);
   void finish();
   void drop(std::string why);
@@ -85,7 +86,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void check_lag();
   void after_flush();
   void wait_writable();
-  [[nodiscard]] Timeline* timeline() noexcept;
+  [[nodiscard]] const Timeline* timeline() const noexcept;
   [[nodiscard]] std::uint64_t due() const noexcept;
 
   // connection_fault.cpp: faults on request
@@ -122,7 +123,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   transports::TscInstant next_ping_;      ///< Absent: no pings.
   transports::TscInstant pong_deadline_;  ///< Absent: no ping is unanswered.
   std::uint64_t pings_ = 0;
-  std::string ping_payload_;
+  std::uint64_t pongs_ = 0;  ///< Number of the last ping that was answered.
   transports::TscInstant stalled_until_;
   std::vector<bool> faults_done_;
 };

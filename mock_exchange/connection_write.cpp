@@ -32,12 +32,12 @@ void Connection::queue_frame(Opcode opcode, std::span<const std::byte> payload) 
   ++server_->counters().control_frames_sent;
 }
 
-Timeline* Connection::timeline() noexcept {
+const Timeline* Connection::timeline() const noexcept {
   return own_timeline_ ? &*own_timeline_ : server_->shared_timeline();
 }
 
 std::uint64_t Connection::due() const noexcept {
-  const Timeline* line = own_timeline_ ? &*own_timeline_ : server_->shared_timeline();
+  const Timeline* line = timeline();
   return line == nullptr ? 0 : line->due();
 }
 
@@ -121,11 +121,10 @@ void Connection::account(std::size_t bytes, std::size_t rest_bytes, std::size_t 
 }
 
 void Connection::account_frames(std::size_t rest_bytes, std::size_t feed_bytes, TscInstant stamp) {
+  if (rest_bytes + feed_bytes == 0) return;
   ExchangeCounters& counters = server_->counters();
-  if (rest_bytes + feed_bytes > 0) {
-    ++counters.writes;
-    counters.bytes_sent += rest_bytes + feed_bytes;
-  }
+  ++counters.writes;
+  counters.bytes_sent += rest_bytes + feed_bytes;
   const std::uint64_t first = cursor_->next();
   std::uint64_t ended = 0;
   if (SendLogWriter* log = server_->log_for(*this)) {

@@ -24,7 +24,7 @@ class io_context;
 /// prepared session.
 namespace feedbench::mock_exchange {
 
-class Server;
+class Server;  // the inside
 
 /// When a connection's replay begins.
 enum class Start : std::uint8_t {
@@ -52,15 +52,15 @@ struct ExchangeOptions {
   std::string tls_certificate_file;  ///< PEM chain. Given together with the key: wss instead of ws.
   std::string tls_key_file;          ///< PEM.
 
-  venues::Credentials
-      credentials;  ///< Alpaca: what clients must present. Empty: any key and secret are good.
+  /// Alpaca: what clients must present. Empty: any key and secret are good.
+  venues::Credentials credentials;
 
   double tsc_hz = 0;  ///< Ticks a second of `now`. Required; from transports::TscClock.
   /// The clock of everything here: schedule, pings, limits, timeouts. Tests give their own.
   transports::TscInstant (*now)() noexcept = &transports::TscInstant::now;
 
-  /// Where the frames of one connection are logged: the first that is ready, and when it is gone,
-  /// the next one. Not owned; outlives the exchange. May be null.
+  /// Where the frames of one connection are logged: of the first that is sent one, and when it is
+  /// gone, of the next. Not owned; outlives the exchange. May be null.
   SendLogWriter* send_log = nullptr;
 
   std::vector<Fault> faults;  ///< See fault.hpp.
@@ -75,10 +75,10 @@ struct ExchangeOptions {
   /// Server pings; 0: none. Default (-1): each 20 s for Binance, none for others, as far as is
   /// documented.
   std::int64_t ping_interval_ns = -1;
-  std::int64_t pong_timeout_ns =
-      60'000'000'000;  ///< A connection whose pong is later than this is dropped.
-  std::int64_t handshake_timeout_ns =
-      10'000'000'000;  ///< From accept to the upgrade request's last byte.
+  /// A connection whose pong is later than this is closed with 1008.
+  std::int64_t pong_timeout_ns = 60'000'000'000;
+  /// From accept to the upgrade request's last byte.
+  std::int64_t handshake_timeout_ns = 10'000'000'000;
 
   /// Called when a connection becomes ready and when it is gone, from inside io_context::run/poll
   /// or pump(). Optional.
@@ -101,17 +101,16 @@ struct ExchangeCounters {
   std::uint64_t messages_received = 0;    ///< Whole messages of clients.
   std::uint64_t writes = 0;               ///< Write calls that carried session bytes.
   std::uint64_t writes_partial = 0;       ///< Of those: the socket took less than asked.
-  std::uint64_t lag_ticks_max =
-      0;  ///< Longest time a frame left after its intended time (not max pace).
+  std::uint64_t lag_ticks_max = 0;        ///< Longest from intended to sent; not at max pace.
   std::uint64_t lag_frames_max = 0;  ///< Most due frames a connection was behind after a write.
   std::uint64_t faults_injected = 0;
-  std::string last_fault;  ///< Why the last connection ended that was dropped by us; one sentence,
-                           ///< empty if none was.
+  /// Why the last connection ended that did not end in order; one sentence, empty if none did.
+  std::string last_fault;
 };
 
 /// thread: one, the one that runs the io_context. Not copyable; destroy it before the io_context.
-/// The driver loop is `io.poll(); exchange.pump();` to spin, or io.run_one_until(next_due()) and
-/// pump() to sleep.
+/// The driver loop is `io.poll(); exchange.pump();` to spin. To sleep, wait in io.run_one() with a
+/// timer set to next_due(), then pump(): main.cpp does that.
 class Exchange {
  public:
   /// Listens. errors: one sentence (address in use, no session, certificate or key unusable, tsc_hz

@@ -9,7 +9,7 @@ namespace feedbench::mock_exchange {
 
 namespace {
 
-constexpr std::size_t kScratchBytes = 256 * 1024;
+constexpr std::size_t kScratchBytes = 64 * 1024;
 constexpr std::size_t kHeaderBytesMax = 10;
 
 /// Calls visit(topic) for each topic that a frame of the session has.
@@ -71,7 +71,7 @@ std::span<const iovec> FeedCursor::gather(std::uint64_t due, std::size_t bytes_m
                                           std::uint64_t frames_max) {
   range_count_ = 0;
   range_bytes_ = 0;
-  piece_count_ = 0;
+  pieces_.clear();
   picking_ = !selection_.everything;
   if (next_ < due && selection_.session->frame_count() > 0) {
     if (picking_) {
@@ -118,25 +118,24 @@ void FeedCursor::gather_everything(std::uint64_t due, std::size_t bytes_max,
 }
 
 void FeedCursor::gather_wanted(std::uint64_t due, std::size_t bytes_max, std::uint64_t frames_max) {
-  if (pieces_.empty()) pieces_.resize(kPiecesMax);
   scratch_.clear();
   const std::size_t count = selection_.session->frame_count();
   const std::uint64_t scan_end = due - next_ > kScanMax ? next_ + kScanMax : due;
   std::uint64_t sequence = next_;
   std::size_t index = index_;
-  while (sequence < scan_end && piece_count_ < kPiecesMax && piece_count_ < frames_max &&
+  while (sequence < scan_end && pieces_.size() < kPiecesMax && pieces_.size() < frames_max &&
          range_bytes_ < bytes_max) {
     Piece piece{.sequence = sequence, .index = static_cast<std::uint32_t>(index)};
     if (!pick(piece.index, piece)) break;
     if (piece.length > 0) {
       if (!add_range(piece.data, piece.length)) break;
-      pieces_[piece_count_++] = piece;
+      pieces_.push_back(piece);
     }
     ++sequence;
     if (++index == count) index = 0;
   }
   scanned_to_ = sequence;
-  if (piece_count_ == 0) move_to(sequence);
+  if (pieces_.empty()) move_to(sequence);
 }
 
 /// Fills in what of frame `index` is wanted; length 0 if nothing is. Returns false when the scratch

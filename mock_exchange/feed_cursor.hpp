@@ -43,9 +43,8 @@ struct SentFrame {
 class FeedCursor {
  public:
   static constexpr std::size_t kRangesMax = 64;    ///< Ranges of one gather().
-  static constexpr std::size_t kPiecesMax = 4096;  ///< Frames of one gather() that picks frames.
-  static constexpr std::size_t kScanMax =
-      65536;  ///< Frames looked at by one gather() that picks frames.
+  static constexpr std::size_t kPiecesMax = 4096;  ///< Frames of one gather() that picks.
+  static constexpr std::size_t kScanMax = 65536;   ///< Frames one gather() that picks looks at.
 
   /// Starts at frame `sequence`.
   explicit FeedCursor(Selection selection, std::uint64_t sequence = 0);
@@ -142,8 +141,9 @@ class FeedCursor {
 
   template <class OnFrame>
   void sent_pieces(std::size_t bytes, OnFrame& on_frame) {
+    if (bytes == 0) return;
     std::size_t at = 0;
-    for (; at < piece_count_ && bytes > 0; ++at) {
+    for (; at < pieces_.size() && bytes > 0; ++at) {
       const Piece& piece = pieces_[at];
       const SentFrame sent = frame_of(piece.sequence, piece.index, piece.length);
       if (bytes >= piece.length) {
@@ -154,12 +154,9 @@ class FeedCursor {
         bytes = 0;
       }
     }
-    if (at == piece_count_) {
-      move_to(scanned_to_);
-    } else if (at > 0) {
-      move_to(pieces_[at - 1].sequence + 1);
-    }
-    piece_count_ = 0;
+    // What follows the last piece was looked at and is not wanted.
+    move_to(at == pieces_.size() ? scanned_to_ : pieces_[at - 1].sequence + 1);
+    pieces_.clear();
   }
 
   Selection selection_;
@@ -173,7 +170,6 @@ class FeedCursor {
 
   bool picking_ = false;  ///< The last gather() picked frames: pieces_ tells which.
   std::vector<Piece> pieces_;
-  std::size_t piece_count_ = 0;
   std::uint64_t scanned_to_ = 0;
   std::vector<std::byte> scratch_;  ///< Frames of which some elements were left out.
 

@@ -195,6 +195,20 @@ TEST(FeedCursor, FinishesABegunFrameWhateverIsSelectedMeanwhile) {
   EXPECT_EQ(replay.frames[0].sequence, 0U);
 }
 
+TEST(FeedCursor, StaysWhereItIsWhenNothingWasAccepted) {
+  const auto session = three_topics(60);
+  FeedCursor cursor(Selection::some(session, {0, 0, 1, 0}));
+  const auto nobody = [](const SentFrame&) { FAIL(); };
+  cursor.gather(60, SIZE_MAX);
+  cursor.sent(1, nobody);  // frame 1 is begun, the others were only looked at
+  EXPECT_EQ(cursor.next(), 2U);
+  cursor.sent(0, nobody);  // a write of control frames alone
+  EXPECT_EQ(cursor.next(), 2U);
+  Replay replay;
+  replay.run(cursor, 60, SIZE_MAX, [](std::size_t asked) { return asked; });
+  EXPECT_EQ(replay.frames.size(), 20U);
+}
+
 TEST(FeedCursor, JoinsInTheMiddle) {
   const auto session = three_topics(6);
   FeedCursor cursor(Selection::all(session), 10);  // second loop, frame 4

@@ -171,7 +171,8 @@ std::shared_ptr<const PreparedSession> in_binance_form(
       wrapped = fmt::format(R"({{"stream":"{}","data":{}}})", session->topics()[frame.topic], text);
       text = wrapped;
     } else if (!has_form(i)) {
-      text = venues::binance::data_of_combined(text);
+      const std::string_view data = venues::binance::data_of_combined(text);
+      if (!data.empty()) text = data;  // a malformed envelope stays as it is
     }
     builder.add(text, frame.t_ns, frame.topic, frame.binary);
   }

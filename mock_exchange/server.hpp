@@ -55,7 +55,9 @@ class Server {
   void wake() noexcept { next_due_ = kAtOnce; }
 
   /// The shared replay, or null before start() and in Start::on_subscribe.
-  [[nodiscard]] Timeline* shared_timeline() noexcept { return timeline_ ? &*timeline_ : nullptr; }
+  [[nodiscard]] const Timeline* shared_timeline() const noexcept {
+    return timeline_ ? &*timeline_ : nullptr;
+  }
   [[nodiscard]] Timeline own_timeline(transports::TscInstant start) const;
   /// Where a connection that becomes ready joins the shared replay.
   [[nodiscard]] std::uint64_t join_position() const noexcept;
