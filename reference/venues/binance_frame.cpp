@@ -65,9 +65,10 @@ struct EventKeys {
 /// Reads on only until the name is known: a large depth update is left after its third key.
 EventKeys read_keys(ObjectScanner scan) noexcept {
   EventKeys keys;
-  bool bid = false, ask = false;
-  for (Member member; scan.next(member);) {
+  bool bid = false, ask = false, first = true, id_first = false;
+  for (Member member; scan.next(member); first = false) {
     if (member.key.size() > 2) break;  // an answer, or partial depth: events have short keys
+    id_first = id_first || (first && member.key == "u");
     if (member.key == "e") keys.event = string_of(member.value);
     if (member.key == "s") keys.symbol = string_of(member.value);
     if (member.key == "ps") keys.pair = string_of(member.value);
@@ -75,6 +76,11 @@ EventKeys read_keys(ObjectScanner scan) noexcept {
     if (member.key == "k") keys.kline = member.value;
     bid = bid || member.key == "B";
     ask = ask || member.key == "A";
+    if (id_first && keys.event.empty() && !keys.symbol.empty()) {
+      // Of all events spot's bookTicker alone begins with update id and symbol and has no type.
+      keys.book_ticker = true;
+      return keys;
+    }
     const bool is_kline = keys.event == "kline" || keys.event == "continuous_kline";
     if (!keys.event.empty() && !is_kline && !keys.symbol.empty()) break;
     if (is_kline && !keys.kline.empty()) break;

@@ -39,8 +39,12 @@ inline std::size_t skip_value(std::string_view text, std::size_t at) noexcept {
     return quote == kNone ? kNone : quote + 1;
   }
   if (text[at] != '{' && text[at] != '[') {
-    const std::size_t end = text.find_first_of(",}] \t\r\n", at);
-    return end == at ? kNone : end;
+    std::size_t end = at;  // a number, true, false or null: up to what can follow a value
+    while (end < text.size() && text[end] > ' ' && text[end] != ',' && text[end] != '}' &&
+           text[end] != ']') {
+      ++end;
+    }
+    return end == at || end == text.size() ? kNone : end;
   }
   std::size_t depth = 0;
   for (std::size_t i = at; i < text.size(); ++i) {
