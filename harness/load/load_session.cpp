@@ -34,7 +34,11 @@ std::string joined_topics(const mock_exchange::PreparedSession& session, char se
 
 std::string upstream_target(const mock_exchange::PreparedSession& session,
                             const std::string& venue) {
-  return venue == "binance" ? "/stream?streams=" + joined_topics(session, '/') : "/";
+  if (venue == "binance") return "/stream?streams=" + joined_topics(session, '/');
+  if (venue != "alpaca") return "/";
+  // Symbols of crypto pairs have a slash (BTC/USD); stocks come from another path.
+  const bool crypto = joined_topics(session, ' ').find('/') != std::string::npos;
+  return crypto ? "/v1beta3/crypto/us" : "/v2/sip";
 }
 
 std::string topic_list(const mock_exchange::PreparedSession& session) {

@@ -13,7 +13,7 @@ transports::Expected<std::shared_ptr<const mock_exchange::PreparedSession>> make
     const LoadConfig& config);
 
 /// Path and query by which a client of the exchange asks for everything the session has: "/" for raw, the combined
-/// stream path for binance.
+/// stream path for binance, a feed for alpaca (where one subscribes after login).
 std::string upstream_target(const mock_exchange::PreparedSession& session,
                             const std::string& venue);
 

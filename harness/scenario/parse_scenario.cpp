@@ -19,6 +19,7 @@ const std::vector<std::string> kTransports = {"select", "epoll", "io_uring"};
 const std::vector<std::string> kWaits = {"spin", "block"};
 const std::vector<std::string> kVenues = {"raw", "binance", "alpaca"};
 constexpr std::uint32_t kClientsMax = 4000;
+constexpr std::uint32_t kPayloadBytesMin = 40;  // a synthetic frame carries its number
 constexpr std::uint32_t kPayloadBytesMax = 1U << 20U;
 constexpr double kRateMax = 20e6;
 
@@ -176,7 +177,7 @@ class ScenarioParser {
     if (synthetic.IsDefined()) {
       session.name = "synthetic";
       MapReader inner(synthetic, "synthetic", faults_);
-      inner.whole("payload_bytes", session.payload_bytes, 8, kPayloadBytesMax);
+      inner.whole("payload_bytes", session.payload_bytes, kPayloadBytesMin, kPayloadBytesMax);
       inner.whole("frames", session.frames, 2, 1U << 20U);
       inner.finish();
     } else if (!file.empty()) {
@@ -263,7 +264,7 @@ class ScenarioParser {
     flags(map, "tls", block.tls);
     flags(map, "stamps", block.stamps);
     each_scalar(map.get("payload_bytes"), "payload_bytes", faults_, [&](const YAML::Node& item) {
-      if (const auto v = scalar_whole(item, "payload_bytes", 8, kPayloadBytesMax, faults_)) {
+      if (const auto v = scalar_whole(item, "payload_bytes", kPayloadBytesMin, kPayloadBytesMax, faults_)) {
         block.payload_bytes.push_back(static_cast<std::uint32_t>(*v));
       }
     });

@@ -62,7 +62,7 @@ TEST(Scenario, ListsAllFaultsInTheOrderOfTheFile) {
       "0, transport: epol}\n");
   ASSERT_EQ(faults.size(), 5U);
   EXPECT_THAT(faults[0].message, HasSubstr("seed must be a whole number, not \"x\""));
-  EXPECT_THAT(faults[1].message, HasSubstr("payload_bytes is 1; it must be 8 to"));
+  EXPECT_THAT(faults[1].message, HasSubstr("payload_bytes is 1; it must be 40 to"));
   EXPECT_THAT(faults[2].message, HasSubstr("pace has no value \"fast\""));
   EXPECT_THAT(faults[3].message, HasSubstr("clients is 0; a case needs at least one client"));
   EXPECT_THAT(faults[4].message, HasSubstr("did you mean \"epoll\"?"));

@@ -1,0 +1,190 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "harness/report/result.hpp"
+#include "harness/runner/child_process.hpp"
+#include "harness/runner/scratch_folder.hpp"
+
+// `feedbench run` from outside, as a user calls it.
+namespace feedbench::runner {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+constexpr double kPatienceSeconds = 240.0;
+
+const std::string kSmall = R"(name: small
+session: {synthetic: {payload_bytes: 128}}
+pace: {rate_hz: 500}
+allow_oversubscribed: true
+generator_lag_max: 1
+occupancy_max: 1
+warm_up_s: 0.02
+measure_s: 0.4
+drain_s: 60
+repeats: 1
+matrix: {system: [feedproxy], wait: block, clients: 2}
+)";
+
+class RunCommand : public ::testing::Test {
+ protected:
+  fs::path write(const std::string& text) {
+    const fs::path path = folder_.path() / "scenario.yaml";
+    std::ofstream(path) << text;
+    return path;
+  }
+
+  std::unique_ptr<Child> start(std::vector<std::string> arguments) {
+    fs::create_directories(temporary_);
+    ChildOptions options;
+    const char* programs = std::getenv("FEEDBENCH_BIN");
+    options.program = fs::path(programs != nullptr ? programs : "build/dev/bin") / "feedbench";
+    options.arguments = std::move(arguments);
+    options.environment = {"TMPDIR=" + temporary_.string()};
+    options.commands = true;
+    return std::move(*Child::start(options));
+  }
+
+  // Runs it to its end; returns the exit code, and what it wrote to stderr in `errors_`.
+  int run(std::vector<std::string> arguments) {
+    const auto child = start(std::move(arguments));
+    (void)child->wait_for("no such event", kPatienceSeconds);
+    const int code = child->stop(kPatienceSeconds).code;
+    errors_ = child->errors();
+    return code;
+  }
+
+  // Waits until `found` says yes, bounded.
+  template <class Found>
+  static bool wait_until(Found found) {
+    for (int i = 0; i < 20'000; ++i) {
+      if (found()) return true;
+      ::poll(nullptr, 0, 5);
+    }
+    return false;
+  }
+
+  static std::vector<pid_t> children_of(pid_t parent) {
+    std::vector<pid_t> out;
+    std::ifstream children("/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) +
+                           "/children");
+    for (pid_t pid = 0; children >> pid;) out.push_back(pid);
+    return out;
+  }
+
+  ScratchFolder folder_;
+  fs::path temporary_ = folder_.path() / "tmp";
+  std::string errors_;
+};
+
+TEST_F(RunCommand, WritesAResultAndLeavesNothingElse) {
+  const fs::path out = folder_.path() / "out";
+  EXPECT_EQ(run({"run", write(kSmall).string(), "--out", out.string(), "--csv"}), 0) << errors_;
+  const report::Result result = report::read_result((out / "result.json").string());
+  ASSERT_EQ(result.groups.size(), 1U);
+  ASSERT_EQ(result.groups[0].cases.size(), 1U);
+  ASSERT_EQ(result.groups[0].cases[0].repetitions.size(), 1U);
+  EXPECT_TRUE(result.groups[0].cases[0].repetitions[0].verdict.valid);
+  EXPECT_EQ(result.scenario_text, kSmall);
+  EXPECT_EQ(result.floors.size(), 2U);
+  EXPECT_TRUE(fs::exists(out / "result.csv"));
+  EXPECT_TRUE(fs::is_empty(temporary_));
+}
+
+TEST_F(RunCommand, AFaultyScenarioListsItsFaultsAndExitsWithTwo) {
+  EXPECT_EQ(run({"run", write(kSmall + "repeets: 2\n").string()}), 2);
+  EXPECT_THAT(
+      errors_,
+      HasSubstr(
+          "scenario.yaml:12:1: the scenario has no key \"repeets\" (did you mean \"repeats\"?)"));
+}
+
+TEST_F(RunCommand, ZeroClientsIsOneSentence) {
+  std::string text = kSmall;
+  text.replace(text.find("clients: 2"), 10, "clients: 0");
+  EXPECT_EQ(run({"run", write(text).string()}), 2);
+  EXPECT_THAT(errors_, HasSubstr("clients is 0; a case needs at least one client"));
+}
+
+TEST_F(RunCommand, AScenarioThatIsNotThereExitsWithTwo) {
+  EXPECT_EQ(run({"run", "/nonexistent.yaml"}), 2);
+  EXPECT_THAT(errors_, HasSubstr("/nonexistent.yaml: the scenario file cannot be opened"));
+}
+
+TEST_F(RunCommand, AnUnknownOnlyKeyIsSuggestedARightOne) {
+  EXPECT_EQ(run({"run", write(kSmall).string(), "--only", "client=2"}), 2);
+  EXPECT_THAT(errors_, HasSubstr("clients"));
+}
+
+TEST_F(RunCommand, ACorruptRecordingMakesTheRunInvalidAndExitsWithOne) {
+  std::ofstream(folder_.path() / "broken.jsonl.zst") << "this is no zstd";
+  std::string text = kSmall;
+  const std::string synthetic = "{synthetic: {payload_bytes: 128}}";
+  text.replace(text.find(synthetic), synthetic.size(), "{file: broken.jsonl.zst}");
+  EXPECT_EQ(run({"run", write(text).string()}), 1);
+  EXPECT_THAT(errors_, HasSubstr("broken.jsonl.zst"));
+  EXPECT_TRUE(fs::is_empty(temporary_));
+}
+
+TEST_F(RunCommand, AnAbsentRealRecordingIsSkippedWithItsReasonAndExitsWithZero) {
+  std::string text = kSmall;
+  const std::string synthetic = "{synthetic: {payload_bytes: 128}}";
+  text.replace(text.find(synthetic), synthetic.size(), "{recording: nowhere.jsonl.zst}");
+  EXPECT_EQ(run({"run", write(text).string()}), 0);
+  EXPECT_THAT(errors_, HasSubstr("skipped: small feedproxy epoll block 2 clients"));
+  EXPECT_THAT(errors_, HasSubstr("nowhere.jsonl.zst is not here"));
+}
+
+TEST_F(RunCommand, AStopSignalEndsEverythingAndLeavesNothing) {
+  std::string text = kSmall;
+  text.replace(text.find("measure_s: 0.4"), 14, "measure_s: 600");
+  const auto child = start({"run", write(text).string()});
+  std::vector<pid_t> programs;
+  // Exchange + swarm, and the proxy.
+  ASSERT_TRUE(wait_until([&] { return (programs = children_of(child->pid())).size() == 2; }))
+      << child->errors();
+  ASSERT_EQ(::kill(child->pid(), SIGTERM), 0);
+  (void)child->wait_for("no such event", kPatienceSeconds);
+  EXPECT_EQ(child->stop(kPatienceSeconds).code, 1);
+  EXPECT_THAT(child->errors(), HasSubstr("interrupted"));
+  for (const pid_t pid : programs) {
+    EXPECT_EQ(::kill(pid, 0), -1);
+    EXPECT_EQ(errno, ESRCH);
+  }
+  EXPECT_TRUE(fs::is_empty(temporary_));
+}
+
+TEST_F(RunCommand, WhenTheRunnerIsKilledItsProgramsEndByThemselves) {
+  std::string text = kSmall;
+  text.replace(text.find("measure_s: 0.4"), 14, "measure_s: 600");
+  const auto child = start({"run", write(text).string()});
+  std::vector<pid_t> programs;
+  ASSERT_TRUE(wait_until([&] { return (programs = children_of(child->pid())).size() == 2; }))
+      << child->errors();
+  ASSERT_EQ(::kill(child->pid(), SIGKILL), 0);
+  child->stop(kPatienceSeconds);
+  // Orphans are reaped by init at some later time: a zombie is gone enough.
+  const auto gone = [](pid_t pid) {
+    std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+    std::string word;
+    std::string state;
+    if (!(stat >> word)) return true;
+    std::string rest;
+    std::getline(stat, rest);
+    return rest.find(") Z") != std::string::npos;
+  };
+  EXPECT_TRUE(wait_until([&] { return std::all_of(programs.begin(), programs.end(), gone); }));
+}
+
+}  // namespace
+}  // namespace feedbench::runner
