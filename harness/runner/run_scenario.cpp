@@ -13,12 +13,12 @@
 #include "harness/report/metrics.hpp"
 #include "harness/runner/case_run.hpp"
 #include "harness/runner/comparisons.hpp"
-#include "harness/runner/missing_transports.hpp"
 #include "harness/runner/progress.hpp"
 #include "harness/runner/scratch_folder.hpp"
 #include "harness/runner/throw_away_certificate.hpp"
 #include "mock_exchange/schedule.hpp"
 #include "reference/program/stop_signals.hpp"
+#include "transports/available.hpp"
 #include "transports/tsc_calibration.hpp"
 
 namespace feedbench::runner {
@@ -45,6 +45,14 @@ report::Parameters parameters_of(const Case& c) {
   out.session = c.session.name;
   if (c.session.kind == scenario::SessionSource::Kind::synthetic)
     out.payload_bytes = c.session.payload_bytes;
+  return out;
+}
+
+std::vector<scenario::MissingTransport> missing_transports() {
+  std::vector<scenario::MissingTransport> out;
+  for (const transports::TransportInfo& info : transports::available_transports()) {
+    if (!info.available) out.push_back({info.name, info.reason});
+  }
   return out;
 }
 
