@@ -16,14 +16,14 @@
 /// Axioms (the conformance suite tests each of them against each transport):
 ///  1. One thread. Everything but wake() is called from the thread that calls poll().
 ///  2. Callbacks come from inside poll() alone, never from inside listen/connect/send/close.
-///  3. Each Conn gets exactly one on_open (accepted or connected), then any number of on_receive /
+///  3. Each Conn gets exactly one on_open (accepted or connected), then any number of on_receive and
 ///     on_sent, then exactly one on_close. A connect that fails gets on_close without on_open.
 ///     Nothing follows on_close; the handle is dead, also for calls from within on_close.
 ///  4. Bytes arrive in order, none lost, none twice. The span given to on_receive is valid for the
-///  call
-///     alone, unless the handler lent the memory (ConnOptions::lend_memory), in which case it is
-///     the head of the span it lent. receive_space() may be asked again before on_receive came: the
+///     call alone, unless the handler lent the memory (ConnOptions::lend_memory): then it is the
+///     head of the span it lent. receive_space() may be asked again before on_receive came: the
 ///     newest answer counts, unless a receive is under way in the earlier one; so answer alike.
+///     Lent memory outlives the connection, or the transport.
 ///  5. At most one send is outstanding a connection. `completed` frees the memory at once and no
 ///     on_sent follows; `pending` means the memory stays untouched until on_sent or on_close (the
 ///     array of ranges itself is copied). `closed` means nothing was done, and on_close has come or
@@ -31,13 +31,12 @@
 ///  6. on_sent(conn, n): n is less than asked only after cancel_send(); those n bytes are the ones
 ///     that left, counted from the start of the send.
 ///  7. close() never blocks. Bytes of sends that completed are still delivered, then FIN, whatever
-///  the
-///     peer is sending meanwhile; a pending send is abandoned and its memory stays in use until
-///     on_close, which the next poll() delivers with CloseReason::local. Nothing is received after
+///     the peer is sending meanwhile; a pending send is abandoned and its memory stays in use until
+///     on_close, which poll() delivers soon with CloseReason::local. Nothing is received after
 ///     close(). abort() does the same with RST instead.
-///  8. The peer's FIN ends the connection: what it sent before is delivered, then on_close. There
-///  is
-///     no half-open life after it. The peer's RST and errors likewise: what was received first.
+///  8. The peer's FIN ends the connection: what it sent before is delivered, then on_close. There is
+///     no half-open life after it. Likewise the peer's RST, and errors: what was received comes
+///     first.
 ///  9. After set-up nothing allocates, throws or locks per message. Errors are values; constructors
 ///     may throw Error.
 /// 10. No file descriptor appears in this interface.
@@ -130,6 +129,10 @@ struct TransportOptions {
   /// Memory for what is received on connections that do not lend theirs. select and epoll: the
   /// largest chunk one on_receive gets. io_uring: all buffers together.
   std::size_t receive_buffer_bytes = 256 * 1024;
+  /// select and epoll, spinning: when exactly one connection was opened by connect() (a proxy's
+  /// upstream), poll() reads it directly and asks for all others after each chunk and every eighth
+  /// time. Saves one system call between a message and its handler.
+  bool spin_on_connected = true;
   /// io_uring: how many buffers that memory is cut into (rounded up to a power of two); one of them
   /// is the largest chunk one on_receive gets.
   std::uint32_t receive_buffers = 64;

@@ -12,6 +12,7 @@
 #include <array>
 #include <atomic>
 #include <cstring>
+#include <optional>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -49,6 +50,37 @@ int plain_connect(const Endpoint& endpoint) {
   return descriptor;
 }
 
+/// A plain listener on a free port.
+class PlainListener {
+ public:
+  PlainListener() : descriptor_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t bytes = sizeof(address);
+    if (::bind(descriptor_, reinterpret_cast<sockaddr*>(&address), bytes) != 0 ||
+        ::listen(descriptor_, 16) != 0 ||
+        ::getsockname(descriptor_, reinterpret_cast<sockaddr*>(&address), &bytes) != 0) {
+      throw std::runtime_error("listen");
+    }
+    endpoint_ = {"127.0.0.1", ntohs(address.sin_port)};
+  }
+  ~PlainListener() { ::close(descriptor_); }
+  PlainListener(const PlainListener&) = delete;
+  PlainListener& operator=(const PlainListener&) = delete;
+  [[nodiscard]] const Endpoint& endpoint() const { return endpoint_; }
+  [[nodiscard]] int accept() const {
+    const int accepted = ::accept4(descriptor_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int on = 1;
+    ::setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    return accepted;
+  }
+
+ private:
+  int descriptor_;
+  Endpoint endpoint_;
+};
+
 /// Reads exactly one message; gives up when `stop` is set.
 bool read_message(int descriptor, Message& into, const std::atomic<bool>& stop) {
   for (std::size_t have = 0; have < into.size();) {
@@ -62,8 +94,7 @@ bool read_message(int descriptor, Message& into, const std::atomic<bool>& stop) 
 /// The far end: echoes what one connection sends, or counts what arrives on many.
 class Peer {
  public:
-  Peer(const Endpoint& endpoint, std::size_t count, bool echoes) {
-    for (std::size_t i = 0; i < count; ++i) descriptors_.push_back(plain_connect(endpoint));
+  Peer(std::vector<int> descriptors, bool echoes) : descriptors_(std::move(descriptors)) {
     thread_ = std::thread([this, echoes] { echoes ? echo() : drain(); });
   }
   ~Peer() {
@@ -127,22 +158,36 @@ struct Near {
   std::span<std::byte> receive_space(Conn) { return space; }
 };
 
+/// Which end opens the connections.
+enum class Opens { peer, transport };
+
 template <class T, Wait W>
 struct Rig {
   Near near;  // before the transport, which may hold its memory
   T transport;
-  explicit Rig(std::size_t peers, const ConnOptions& options) : transport(make_options()) {
-    endpoint = transport.listen({}, options).value();
-    peer.emplace(endpoint, peers, peers == 1);
+  std::optional<Peer> peer;
+
+  Rig(std::size_t peers, const ConnOptions& options, Opens opens = Opens::peer)
+      : transport(make_options()) {
+    std::vector<int> far;
+    if (opens == Opens::peer) {
+      const Endpoint endpoint = transport.listen({}, options).value();
+      for (std::size_t i = 0; i < peers; ++i) far.push_back(plain_connect(endpoint));
+    } else {
+      const PlainListener listener;
+      for (std::size_t i = 0; i < peers; ++i) {
+        transport.connect(listener.endpoint(), options).value();
+        far.push_back(listener.accept());
+      }
+    }
     while (near.open.size() < peers) transport.poll(near, transport.now() + 1'000'000);
+    peer.emplace(std::move(far), peers == 1);
   }
   static TransportOptions make_options() {
     TransportOptions options;
     options.wait = W;
     return options;
   }
-  Endpoint endpoint;
-  std::optional<Peer> peer;
 
   void send(Conn conn, const Message& out) {
     const ConstRange range{out.data(), out.size()};
@@ -159,9 +204,9 @@ struct Rig {
   }
 };
 
-template <class T, Wait W, bool Lend>
+template <class T, Wait W, bool Stamped, bool Lend, Opens Who>
 void round_trip(benchmark::State& state) {
-  Rig<T, W> rig(1, {.nic_stamps = false, .lend_memory = Lend});
+  Rig<T, W> rig(1, {.nic_stamps = Stamped, .lend_memory = Lend}, Who);
   const Message out = message(1);
   for (int i = 0; i < 100; ++i) rig.round_trip(out);
   if (rig.near.wrong || rig.peer->wrong()) {
@@ -199,18 +244,9 @@ void fan_out(benchmark::State& state) {
 
 /// The floor: the same exchange with recv() and send() alone.
 void plain_round_trip(benchmark::State& state) {
-  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  ::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof(address));
-  ::listen(listener, 1);
-  socklen_t bytes = sizeof(address);
-  ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &bytes);
-  Peer peer({"127.0.0.1", ntohs(address.sin_port)}, 1, true);
-  const int near = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-  const int on = 1;
-  ::setsockopt(near, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  const PlainListener listener;
+  Peer peer({plain_connect(listener.endpoint())}, true);
+  const int near = listener.accept();
   const Message out = message(1);
   Message back;
   const std::atomic<bool> never{false};
@@ -220,7 +256,6 @@ void plain_round_trip(benchmark::State& state) {
   }
   if (back != message(2) || peer.wrong()) state.SkipWithError("the bytes are wrong");
   ::close(near);
-  ::close(listener);
 }
 
 template <class T>
@@ -233,9 +268,13 @@ void register_transport() {
         function)
         ->UseRealTime();
   };
-  add("round_trip", "spin", round_trip<T, Wait::spin, false>);
-  add("round_trip", "spin_lent", round_trip<T, Wait::spin, true>);
-  add("round_trip", "block", round_trip<T, Wait::block, false>);
+  constexpr auto kPeer = Opens::peer;
+  constexpr auto kSelf = Opens::transport;
+  add("round_trip", "spin", round_trip<T, Wait::spin, false, false, kPeer>);
+  add("round_trip", "spin_lent", round_trip<T, Wait::spin, false, true, kPeer>);
+  add("round_trip", "spin_connected", round_trip<T, Wait::spin, false, true, kSelf>);
+  add("round_trip", "spin_stamped", round_trip<T, Wait::spin, true, true, kSelf>);
+  add("round_trip", "block", round_trip<T, Wait::block, false, false, kPeer>);
   add("fan_out_64", "spin", fan_out<T, Wait::spin>);
   add("fan_out_64", "block", fan_out<T, Wait::block>);
 }

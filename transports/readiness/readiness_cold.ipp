@@ -137,6 +137,7 @@ template <class P>
 void ReadinessTransport<P>::defer_close(std::uint32_t index, CloseInfo info,
                                         ConnectionState state) noexcept {
   ConnectionSlot& slot = table_[index];
+  hot_stale_ |= !slot.accepted;
   slot.state = state;
   slot.close_reason = info.reason;
   slot.close_error = info.os_error;
@@ -223,6 +224,20 @@ void ReadinessTransport<P>::expire_lingering() noexcept {
   const std::int64_t now_ns = now().ns;
   while (!lingering_.empty() && table_[lingering_.front()].linger_deadline_ns <= now_ns) {
     end_linger(lingering_.front());
+  }
+}
+
+template <class P>
+void ReadinessTransport<P>::find_hot() noexcept {
+  hot_stale_ = false;
+  hot_ = kNoIndex;
+  for (std::uint32_t i = 0; i < table_.high_water(); ++i) {
+    if (table_[i].accepted || table_[i].state != ConnectionState::open) continue;
+    if (hot_ != kNoIndex) {
+      hot_ = kNoIndex;  // two are none: looking at each of them costs more than asking for all
+      return;
+    }
+    hot_ = i;
   }
 }
 

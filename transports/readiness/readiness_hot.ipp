@@ -36,6 +36,11 @@ template <TransportHandler H>
 std::size_t ReadinessTransport<P>::poll(H& handler, MonotonicInstant deadline) {
   ++counters_.polls;
   callbacks_ = 0;
+  if (options_.wait == Wait::spin && options_.spin_on_connected) {
+    if (hot_stale_) [[unlikely]]
+      find_hot();
+    if (hot_ != kNoIndex && hot_was_idle(handler)) return 0;
+  }
   if (!deferred_.empty()) run_deferred(handler);
   const std::size_t ready_before = ready_.size();
   const std::int64_t timeout = callbacks_ != 0 ? 0 : timeout_ns(deadline);
@@ -58,6 +63,23 @@ std::size_t ReadinessTransport<P>::poll(H& handler, MonotonicInstant deadline) {
   expire_lingering();
   if (clock_) clock_->follow(TscInstant::now());
   return callbacks_;
+}
+
+// Reads the hot connection without asking whether there is something. returns true when there was not and the others
+// need not be looked at yet.
+template <class P>
+template <class H>
+bool ReadinessTransport<P>::hot_was_idle(H& handler) {
+  const ConnectionSlot& slot = table_[hot_];
+  if (slot.state == ConnectionState::open && !slot.paused) {
+    wake_stamp_ = TscInstant::now();
+    read_some(handler, hot_);
+  }
+  const bool idle = callbacks_ == 0 && deferred_.empty() && ready_.empty() &&
+                    !wake_requested_.load(std::memory_order_relaxed);
+  if (idle && ++hot_looks_ < kHotLooks) return true;
+  hot_looks_ = 0;
+  return false;
 }
 
 template <class P>
@@ -143,6 +165,7 @@ void ReadinessTransport<P>::finish_connect(H& handler, std::uint32_t index) {
     return;
   }
   slot.state = ConnectionState::open;
+  hot_stale_ = true;
   poller_.want_write(slot.descriptor, false);
   ++callbacks_;
   handler.on_open(table_.handle(index), false);

@@ -80,6 +80,8 @@ class ReadinessTransport {
   static constexpr std::size_t kListenersMax = 8;
   static constexpr int kAcceptsPerTurn = 64;
   static constexpr int kReadsPerTurn = 16;  // then the others have their turn
+  static constexpr unsigned kHotLooks = 8;  // direct reads of the hot connection between full looks
+  static constexpr std::uint32_t kNoIndex = UINT32_MAX;
   static constexpr std::int64_t kLingerNs = 1'000'000'000;
   static constexpr std::uint32_t kListenerIndex = 0xFFFF'0000;
   static constexpr std::uint32_t kWakeIndex = 0xFFFF'FFFF;
@@ -116,6 +118,9 @@ class ReadinessTransport {
   void write_some(H& handler, std::uint32_t index);
   template <class H>
   void finish(H& handler, std::uint32_t index, CloseInfo info);
+  void find_hot() noexcept;
+  template <class H>
+  bool hot_was_idle(H& handler);
   template <class H>
   void run_ready(H& handler, std::size_t count);
   template <class H>
@@ -135,6 +140,9 @@ class ReadinessTransport {
   TransportCounters counters_;
   TscInstant wake_stamp_;
   std::size_t callbacks_ = 0;
+  std::uint32_t hot_ = kNoIndex;  // the one connection that connect() opened, when spinning
+  bool hot_stale_ = false;        // connections of connect() came or went
+  unsigned hot_looks_ = 0;
   int wake_descriptor_ = -1;
   std::atomic<bool> wake_requested_{false};  // written by any thread
 };
