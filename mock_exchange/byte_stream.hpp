@@ -87,8 +87,8 @@ class ByteStream {
 
   int descriptor_;
   std::unique_ptr<SSL, Free> session_;
-  std::vector<std::byte>
-      kept_;  ///< A record OpenSSL has begun to write: it must be offered again unchanged.
+  /// A record OpenSSL has begun to write: it must be offered again unchanged.
+  std::vector<std::byte> kept_;
   std::vector<std::byte> record_;  ///< Small ranges are gathered here into one record.
   bool wants_write_ = false;
   std::string error_;

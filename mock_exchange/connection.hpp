@@ -118,8 +118,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool peer_closed_ = false;
   bool broken_ = false;  ///< The peer broke the protocol: what it sends is no longer read.
 
-  transports::TscInstant
-      deadline_;  ///< Handshake, closing, draining: when patience ends. Absent in open.
+  /// Handshake, closing, draining: when patience ends. Absent in open.
+  transports::TscInstant deadline_;
   transports::TscInstant next_ping_;      ///< Absent: no pings.
   transports::TscInstant pong_deadline_;  ///< Absent: no ping is unanswered.
   std::uint64_t pings_ = 0;

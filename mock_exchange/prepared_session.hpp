@@ -21,8 +21,8 @@ inline constexpr std::uint32_t kManyTopics = UINT32_MAX;
 /// One frame of the table.
 struct PreparedFrame {
   std::uint64_t offset = 0;  ///< Of the frame's first header byte in the arena.
-  std::int64_t t_ns =
-      0;  ///< Recorded time since the first frame of the session, >= 0, never decreasing.
+  /// Recorded time since the first frame of the session, >= 0, never decreasing.
+  std::int64_t t_ns = 0;
   std::uint32_t length = 0;         ///< Header and payload, bytes.
   std::uint32_t topic = kNoTopic;   ///< Index into topics(), or kNoTopic, or kManyTopics.
   std::uint32_t first_element = 0;  ///< kManyTopics: index into the element table.

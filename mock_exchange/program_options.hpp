@@ -36,8 +36,8 @@ struct ProgramOptions {
   std::uint64_t lag_frames_max = UINT64_MAX;
   double ping_interval_s = -1;
   bool spin = false;
-  std::int64_t spin_ns =
-      50'000;  ///< block: how long before a frame is due the loop stops sleeping.
+  /// block: how long before a frame is due the loop stops sleeping.
+  std::int64_t spin_ns = 50'000;
   int cpu = -1;
   int status_fd = -1;
   int send_log_fd = -1;

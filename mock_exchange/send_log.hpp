@@ -14,8 +14,8 @@ namespace feedbench::mock_exchange {
 /// One sent frame of the logged connection. TSC values are ticks of this machine's invariant TSC.
 struct SendLogEntry {
   std::uint64_t intended_tsc = 0;  ///< When the schedule wanted it sent.
-  std::uint64_t actual_tsc =
-      0;  ///< Read just before the write call that carried the frame's last byte.
+  /// Read just before the write call that carried the frame's last byte.
+  std::uint64_t actual_tsc = 0;
   std::uint32_t frame_index = 0;  ///< In the PreparedSession.
   std::uint32_t length = 0;       ///< Wire bytes, header included.
   std::uint32_t connection = 0;   ///< Which connection of the exchange, counted from 1: it changes
