@@ -150,15 +150,15 @@ TEST(CaseName, SaysWhatTellsCasesApart) {
   parameters.transport = "io_uring";
   parameters.clients = 1;
   parameters.wait = "spin";
-  parameters.pace = "rate:1000";
-  EXPECT_EQ(case_name(parameters), "feedproxy io_uring spin ws 1 client rate:1000");
+  parameters.pace = "1000/s";
+  EXPECT_EQ(case_name(parameters), "feedproxy io_uring spin ws 1 client 1000/s");
   parameters.clients = 128;
   parameters.tls = true;
   parameters.payload_bytes = 1024;
   parameters.stamps = false;
   parameters.others["ring"] = "big";
   EXPECT_EQ(case_name(parameters),
-            "feedproxy io_uring spin wss 128 clients rate:1000 1024 B stamps off ring=big");
+            "feedproxy io_uring spin wss 128 clients 1000/s 1024 B stamps off ring=big");
 }
 
 TEST(Metrics, NeedEnoughSamplesForAPercentile) {
@@ -239,7 +239,7 @@ TEST(Table, ShowsEveryGroupCaseReasonAndComparison) {
   EXPECT_THAT(
       table,
       HasSubstr(
-          "skipped: feedproxy io_uring block ws 128 clients rate:1000: synthetic: io_uring_setup"));
+          "skipped: feedproxy io_uring block ws 128 clients 1000/s: synthetic: io_uring_setup"));
   EXPECT_THAT(table, HasSubstr("the generator was late"));
   EXPECT_THAT(table, HasSubstr("valid 5/6"));
   for (const Comparison& comparison : result.comparisons)

@@ -193,11 +193,14 @@ def _slug(words):
 
 
 def pace_words(pace):
+    """The pace of a case in words: "max", "recorded", "x10", "1000/s"."""
     if pace == "max":
         return "as fast as possible"
-    if pace.startswith("rate:"):
-        return f"{float(pace[5:]):,.0f} messages/s"
-    return "recorded pace" if pace == "recorded" else f"{pace} the recorded pace"
+    if pace == "recorded":
+        return "recorded pace"
+    if pace.endswith("/s"):
+        return f"{float(pace[:-2]):,.0f} messages a second"
+    return f"{pace[1:]} times the recorded pace" if pace.startswith("x") else pace
 
 
 def slices_of(result):

@@ -35,8 +35,8 @@ def comparisons(entries):
         rows.append(
             "<tr>"
             + _cell(
-                f"{text(one['name'])}<small>{text(one['metric'])}: {text(one['numerator'])} / "
-                f"{text(one['denominator'])}</small>",
+                f"{text(one['name'])}<small>{text(one['metric'])}: "
+                f"{text(' / '.join(name for name in (one['numerator'], one['denominator']) if name))}</small>",
                 "text wrap",
             )
             + _cell(f"<b>{ratio(one['ratio'])}</b>")

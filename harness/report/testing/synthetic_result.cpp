@@ -221,15 +221,15 @@ void add_comparisons(Result& result) {
     }
   };
   add({"added latency, p50: feedproxy / relay", "latency", "latency_p50_ns", 1.2, true},
-      "feedproxy epoll spin ws 1 client rate:1000", "relay epoll spin ws 1 client rate:1000");
+      "feedproxy epoll spin ws 1 client 1000/s", "relay epoll spin ws 1 client 1000/s");
   add({"added latency, p99: feedproxy / relay", "latency", "latency_p99_ns", 1.5, true},
-      "feedproxy epoll spin ws 1 client rate:1000", "relay epoll spin ws 1 client rate:1000");
+      "feedproxy epoll spin ws 1 client 1000/s", "relay epoll spin ws 1 client 1000/s");
   add({"fan-out throughput: feedproxy / beast", "fanout", "frames_per_second", 60.0, false},
       "feedproxy epoll spin ws 128 clients max 128 B", "beast block ws 128 clients max 128 B");
   add({"fan-out throughput: feedproxy / relay", "fanout", "frames_per_second", 1.05, false},
       "feedproxy epoll spin ws 128 clients max 128 B", "relay epoll spin ws 128 clients max 128 B");
   add({"select / epoll, p50", "latency", "latency_p50_ns", std::nullopt, true},
-      "feedproxy select spin ws 1 client rate:1000", "feedproxy epoll spin ws 1 client rate:1000");
+      "feedproxy select spin ws 1 client 1000/s", "feedproxy epoll spin ws 1 client 1000/s");
 }
 
 }  // namespace
@@ -263,7 +263,7 @@ Result synthetic_result(SyntheticKind kind, std::uint64_t seed) {
       for (const Model& model : kModels) {
         if (!paced && std::string(model.wait) == "block" && std::string(model.system) != "beast")
           continue;
-        Case one = case_of(model, clients, paced ? "rate:1000" : "max", kind, seed);
+        Case one = case_of(model, clients, paced ? "1000/s" : "max", kind, seed);
         if (kind == SyntheticKind::full && clients == 128 &&
             one.parameters.transport == "io_uring" && one.parameters.wait == "block") {
           one.repetitions.clear();
