@@ -24,8 +24,8 @@ struct Reply {
 };
 
 /// The server's side of one Binance connection, without I/O: what is subscribed, in which form
-/// frames go out, what each client message is answered with. thread: one at a time. source:
-/// protocols of the venue, see docs/recordings.md.
+/// frames go out, what each client message is answered with. thread: one at a time.
+/// source: binance-spot-api-docs, web-socket-streams.md; docs/venues.md says what is done where that is silent.
 class Session {
  public:
   explicit Session(Target target);
