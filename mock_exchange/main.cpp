@@ -154,9 +154,10 @@ class Program {
 
   /// One look at sockets and schedule; in block mode it sleeps until either has something.
   void turn() {
-    io_.poll();
+    const std::size_t handled = io_.poll();
     exchange_->pump();
-    if (options_.spin) return;
+    // What was handled may have been the stop signal or the last connection's end: look before sleeping.
+    if (options_.spin || handled != 0) return;
     const TscInstant due = exchange_->next_due();
     if (!due.present()) {
       io_.run_one();

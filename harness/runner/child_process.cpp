@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/resource.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,7 +51,10 @@ double seconds_of(const timeval& time) {
 
 // Between fork and exec: async-signal-safe calls alone.
 [[noreturn]] void become(const char* program, char* const* arguments, char* const* environment,
-                         int in, int out, int err, int status) {
+                         int in, int out, int err, int status, pid_t parent) {
+  // Set before exec, so that a runner killed at any moment takes its programs along; it survives exec.
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (::getppid() != parent) ::_exit(0);
   // Sources may be any number: lift them out of the way of 0..3 first.
   const int lifted_in = ::fcntl(in, F_DUPFD_CLOEXEC, 10);
   const int lifted_out = ::fcntl(out, F_DUPFD_CLOEXEC, 10);
@@ -105,11 +109,12 @@ transports::Expected<std::unique_ptr<Child>> Child::start(const ChildOptions& op
   child->commands_fd_ = in.write;
   child->events_fd_ = events.read;
   child->errors_fd_ = errors.read;
+  const pid_t parent = ::getpid();
   child->pid_ = ::fork();
   if (child->pid_ == 0) {
     const int out = options.commands ? events.write : errors.write;
     become(options.program.c_str(), arguments.data(), environment.data(), in.read, out,
-           errors.write, options.commands ? -1 : events.write);
+           errors.write, options.commands ? -1 : events.write, parent);
   }
   const int fork_error = errno;
   for (const int fd : {in.read, events.write, errors.write}) ::close(fd);
