@@ -213,6 +213,7 @@ SpareDescriptor::~SpareDescriptor() {
 }
 
 bool SpareDescriptor::refuse_one(int listener) noexcept {
+  if (descriptor_ < 0) descriptor_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (descriptor_ < 0) return false;
   ::close(descriptor_);
   const int accepted = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);

@@ -74,8 +74,9 @@ struct RxStamps {
   /// therefore belongs to the message that ends with this chunk and to no other. Absent unless
   /// ConnOptions::nic_stamps and the kernel gave one.
   TscInstant nic;
-  TscInstant wake;  ///< Stage 2: the event loop woke (this poll's wait returned / this completion
-                    ///< was seen).
+  /// Stage 2: the event loop woke (this poll's wait returned / this completion was seen). Never before
+  /// `nic`: for bytes that arrive while the loop is awake and reading, it is when they arrived.
+  TscInstant wake;
   TscInstant read;  ///< Stage 3: the read of this chunk began.
 };
 

@@ -273,6 +273,7 @@ void IoUringTransport::deliver(H& handler, std::uint32_t index, std::span<std::b
                                RxStamps& stamps) {
   stamps.wake = wake_stamp_;
   stamps.read = TscInstant::now();
+  put_in_order(stamps);
   ++counters_.receives;
   counters_.bytes_received += bytes.size();
   ++callbacks_;

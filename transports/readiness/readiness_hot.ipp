@@ -14,7 +14,7 @@ SendStatus ReadinessTransport<P>::send(Conn conn, std::span<const ConstRange> ra
   ++counters_.system_calls;
   ssize_t sent = send_ranges(slot->descriptor, ranges);
   if (sent < 0) {
-    if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
+    if (errno != EAGAIN && errno != EINTR) {
       // The peer is gone. What it sent before is delivered first, then on_close tells why.
       defer_close(conn.index, sockets::close_info(errno), ConnectionState::failed);
       return SendStatus::closed;
@@ -53,7 +53,10 @@ std::size_t ReadinessTransport<P>::poll(H& handler, MonotonicInstant deadline) {
     }
     dispatch(handler, token, ready);
   });
-  if (ready_before != 0) run_ready(handler, ready_before);
+  if (ready_before != 0) {
+    if (!woke) wake_stamp_ = TscInstant::now();
+    run_ready(handler, ready_before);
+  }
   if (wake_requested_.load(std::memory_order_relaxed) &&
       wake_requested_.exchange(false, std::memory_order_acq_rel)) {
     ++callbacks_;
@@ -183,6 +186,7 @@ ssize_t ReadinessTransport<P>::receive(ConnectionSlot& slot, std::span<std::byte
   if (received <= 0) return received;
   if (nic.present()) {
     stamps.nic = clock_->to_tsc(nic);
+    put_in_order(stamps);
     ++counters_.nic_stamps;
   } else {
     ++counters_.nic_stamps_absent;
@@ -246,7 +250,7 @@ void ReadinessTransport<P>::write_some(H& handler, std::uint32_t index) {
   ++counters_.system_calls;
   const ssize_t sent = send_ranges(slot.descriptor, table_.left_to_send(index));
   if (sent < 0) {
-    if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS) return;
+    if (errno == EAGAIN || errno == EINTR) return;
     defer_close(index, sockets::close_info(errno), ConnectionState::failed);
     return;
   }
@@ -277,7 +281,6 @@ void ReadinessTransport<P>::finish(H& handler, std::uint32_t index, CloseInfo in
 template <class P>
 template <class H>
 void ReadinessTransport<P>::run_ready(H& handler, std::size_t count) {
-  if (wake_stamp_.ticks == 0 || options_.wait == Wait::spin) wake_stamp_ = TscInstant::now();
   for (; count > 0 && !ready_.empty(); --count) {
     const std::uint32_t index = ready_.front();
     ready_.remove(table_.slots(), index);
