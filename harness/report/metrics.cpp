@@ -12,6 +12,9 @@ namespace {
 using measure::Better;
 using measure::Histogram;
 
+/// Resampling one or two ratios gives an interval that means nothing.
+constexpr std::uint64_t kPairsForInterval = 3;
+
 std::optional<double> percentile_of(const std::optional<Histogram>& histogram, double percentile) {
   if (!histogram) return std::nullopt;
   const auto value = histogram->supported_percentile(percentile);
@@ -143,10 +146,14 @@ Comparison compare(const ComparisonRequest& request, const Case& numerator, cons
     return comparison;
   }
   comparison.ratio = interval.ratio;
-  comparison.low = interval.low;
-  comparison.high = interval.high;
   comparison.pairs = interval.pairs;
-  comparison.words = measure::verdict_words(interval, metric->better);
+  if (interval.pairs >= kPairsForInterval) {
+    comparison.low = interval.low;
+    comparison.high = interval.high;
+  }
+  comparison.words = interval.pairs < measure::kPairsForVerdict
+                         ? std::string_view("too few pairs to tell")
+                         : measure::verdict_words(interval, metric->better);
   if (request.bound) {
     comparison.met = request.bound_is_upper ? interval.ratio <= *request.bound
                                             : interval.ratio >= *request.bound;

@@ -211,6 +211,20 @@ TEST(Compare, LetsNoInvalidRepetitionIn) {
   EXPECT_EQ(found.high, 2.0);
 }
 
+TEST(Compare, ClaimsNothingOnFewPairsAndGivesNoIntervalOnOneOrTwo) {
+  const auto of = [](std::size_t pairs) {
+    return compare({"f", "g", "frames_per_second", 1.5, false},
+                   case_of("a", std::vector<double>(pairs, 2.0)),
+                   case_of("b", std::vector<double>(pairs, 1.0)), 1);
+  };
+  EXPECT_EQ(of(1).ratio, 2.0);
+  EXPECT_EQ(of(2).low, std::nullopt);
+  EXPECT_EQ(of(3).low, 2.0);
+  EXPECT_EQ(of(4).words, "too few pairs to tell");
+  EXPECT_EQ(of(5).words, "faster");
+  EXPECT_EQ(of(1).met, true);
+}
+
 TEST(Compare, SaysWhyThereIsNoRatio) {
   const Case fine = case_of("fine", {1, 2, 3});
   Case skipped = case_of("skipped", {});

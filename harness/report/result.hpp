@@ -123,7 +123,7 @@ struct Comparison {
   std::string denominator;  ///< case name
   std::optional<double>
       ratio;  ///< median of the repeats' ratios; absent when nothing could be compared
-  std::optional<double> low, high;  ///< bootstrap interval, 95 %
+  std::optional<double> low, high;  ///< bootstrap interval, 95 %; absent below three pairs
   std::uint64_t pairs = 0;          ///< ratios it rests on
   std::optional<double> bound;      ///< the claim's limit
   bool bound_is_upper = true;       ///< ratio must be <= bound; otherwise >=

@@ -70,6 +70,7 @@ std::string short_number(double value) {
 }
 
 std::string ratio_text(double ratio) {
+  if (ratio < 0.1) return fmt::format("{:.3g}", ratio);
   if (ratio >= 100) return fmt::format("{:.0f}", ratio);
   return ratio >= 10 ? fmt::format("{:.1f}", ratio) : fmt::format("{:.3f}", ratio);
 }
@@ -162,9 +163,11 @@ std::string comparison_lines(const std::vector<const Comparison*>& comparisons,
                  comparison->words});
       continue;
     }
-    table.add({comparison->name, ratio_text(*comparison->ratio),
-               ratio_text(comparison->low.value_or(0)) + " to " +
-                   ratio_text(comparison->high.value_or(0)),
+    const std::string interval =
+        comparison->low && comparison->high
+            ? ratio_text(*comparison->low) + " to " + ratio_text(*comparison->high)
+            : std::string(kNone);
+    table.add({comparison->name, ratio_text(*comparison->ratio), interval,
                fmt::format("{}", comparison->pairs), bound, met, "", comparison->words});
   }
   return table.text();

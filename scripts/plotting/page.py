@@ -39,11 +39,12 @@ th, td { padding: .34rem .6rem; border-bottom: 1px solid var(--line); text-align
 th { font-weight: 600; background: var(--panel); }
 td.text, th.text { text-align: left; }
 td.wrap { white-space: normal; min-width: 16rem; max-width: 34rem; }
+td.wrap:first-child { min-width: 24rem; }
 td small { color: var(--muted); display: block; font-size: .78rem; }
 tr.first td { border-top: 2px solid var(--line); }
 .good { color: var(--good); font-weight: 600; } .bad { color: var(--bad); font-weight: 600; }
 .warn { color: var(--warn); font-weight: 600; }
-figure { margin: 1rem 0 2rem; } figure img { width: 100%; height: auto; border: 1px solid var(--line);
+figure { margin: 1rem 0 2rem; } figure img { display: block; max-width: 100%; height: auto; border: 1px solid var(--line);
   border-radius: 8px; padding: .6rem; background: #fff; }
 nav a { margin-right: 1.1rem; } a { color: #0b5cad; }
 pre { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: .9rem 1rem;
@@ -61,7 +62,7 @@ smallest and the largest repetition. A dash means: not measured, or too few samp
 at least ten samples lie beyond it (p99 needs 1,000 samples, p99.9 needs 10,000).</li>
 <li><b>Ratios</b> compare repetitions that ran next to each other, in interleaved order, so that what the machine did at
 that time divides out. The interval is a 95 % bootstrap interval of the median ratio. <i>No difference shown</i> means
-just that: the interval holds 1, or there were fewer than five pairs.</li>
+just that: the interval holds 1. Below five pairs nothing is said.</li>
 <li><b>Valid</b> means that every client received exactly the frames it was entitled to, in order, byte for byte, and
 that the load generator kept its schedule. An invalid repetition is shown and enters no number.</li>
 <li><b>Spinning and blocking</b> are different products: a spinning thread costs a whole core and answers at once; a

@@ -21,12 +21,13 @@ def draw_latency(result, one, path):
     if len(one.counts) == 1:
         page = _dots_page(result, one, "Latency", subtitle, p50)
         axes = page.axes[0][0]
-        axes.set_xscale("log")
+        log = _far_apart(p50 + p99)
+        if log:
+            axes.set_xscale("log")
         _dots(axes, p50, p99)
-        _finish_dots(axes, "latency, µs", log=True)
-        page.legend(
-            [_dot(True), _dot(False)], ["p50, smallest to largest repetition", "p99, smallest to largest repetition"]
-        )
+        _finish_dots(axes, "latency, µs", log)
+        if p99:
+            page.legend([_dot(True), _dot(False)], ["p50", "p99"])
         page.save(path, [_repeats(p50), MEDIANS])
         return True
     waits = _waits(one, p50)
@@ -150,14 +151,18 @@ def _one_count(result, one, path, drawn, title, subtitle, unit, notes=None):
     """A row a case. A logarithmic axis where the cases lie more than a factor of ten apart."""
     page = _dots_page(result, one, title, subtitle, drawn)
     axes = page.axes[0][0]
-    middles = [band[0] for _, band in drawn]
-    log = max(middles) > 10 * min(middles)
+    log = _far_apart(drawn)
     if log:
         axes.set_xscale("log")
     _dots(axes, drawn, [])
     _finish_dots(axes, unit, log)
     page.save(path, notes or [_repeats(drawn), MEDIANS])
     return True
+
+
+def _far_apart(drawn):
+    middles = [band[0] for _, band in drawn]
+    return max(middles) > 10 * min(middles)
 
 
 def _dots_page(result, one, title, subtitle, drawn):
@@ -204,4 +209,5 @@ def _dot(filled):
 def _repeats(drawn):
     counts = {len(case.valid) for case, _ in drawn}
     low, high = min(counts), max(counts)
-    return f"n = {low} valid repetitions a point." if low == high else f"n = {low} to {high} valid repetitions a point."
+    span = f"{low}" if low == high else f"{low} to {high}"
+    return f"n = {span} valid repetition{'s' if high > 1 else ''} a point."

@@ -5,8 +5,8 @@ from matplotlib.patches import Patch
 from . import style
 from .result import STAGES
 
-# The stages between the loop's wake-up and the handler take well under a microsecond each: they get a panel of their
-# own, in nanoseconds.
+# The stages between the loop's wake-up and the handler are thin beside the others: they get a panel of their own, in
+# nanoseconds.
 INSIDE = range(2, 6)
 BAR = 0.62
 
@@ -67,7 +67,8 @@ def _draw_row(axes, cases, count, notes):
     whole.set_xlabel("µs")
     inside.set_xlabel("ns")
     whole.set_xlim(right=whole.get_xlim()[1] * 1.09)
-    inside.set_xlim(right=inside.get_xlim()[1] * 1.04)
+    inside.set_xlim(right=inside.get_xlim()[1] * 1.06)
+    inside.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
 
 
 def _hatched(axis, position, start, width):

@@ -22,6 +22,8 @@ def _table(head, rows):
 def ratio(value):
     if value is None:
         return "–"
+    if value < 0.1:
+        return f"{value:.3g}"
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.3f}"
 
 
@@ -31,7 +33,7 @@ def comparisons(entries):
     for one in entries:
         bound = "–" if one["bound"] is None else f"{'≤' if one['bound_is_upper'] else '≥'} {one['bound']:.4g}"
         met = {True: "<span class='good'>met</span>", False: "<span class='bad'>not met</span>", None: ""}[one["met"]]
-        interval = "–" if one["ratio"] is None else f"{ratio(one['low'])} to {ratio(one['high'])}"
+        interval = "–" if one["low"] is None else f"{ratio(one['low'])} to {ratio(one['high'])}"
         rows.append(
             "<tr>"
             + _cell(
