@@ -38,8 +38,8 @@ th, td { padding: .34rem .6rem; border-bottom: 1px solid var(--line); text-align
   vertical-align: top; }
 th { font-weight: 600; background: var(--panel); }
 td.text, th.text { text-align: left; }
-td.wrap { white-space: normal; min-width: 16rem; max-width: 34rem; }
-td.wrap:first-child { min-width: 24rem; }
+td.wrap { white-space: normal; min-width: 10rem; max-width: 34rem; }
+td.wrap:first-child { min-width: 22rem; }
 td small { color: var(--muted); display: block; font-size: .78rem; }
 tr.first td { border-top: 2px solid var(--line); }
 .good { color: var(--good); font-weight: 600; } .bad { color: var(--bad); font-weight: 600; }

@@ -46,7 +46,7 @@ def comparisons(entries):
             + _cell(one["pairs"])
             + _cell(bound)
             + _cell(met, "text")
-            + _cell(text(one["words"]), "text wrap" if one["ratio"] is None else "text")
+            + _cell(text(one["words"]), "text wrap")
             + "</tr>"
         )
     head = [("comparison", "text"), ("ratio", ""), ("95 % interval", ""), ("pairs", ""), ("bound", "")]
