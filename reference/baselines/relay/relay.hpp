@@ -103,6 +103,8 @@ class Relay {
       clients_[conn.index] = {
           .conn = conn, .cursor = end_, .slot = static_cast<std::uint32_t>(active_.size())};
       active_.push_back(conn.index);
+      // Without a handshake a client cannot tell that it is served: who starts the flow waits for this.
+      status_.event("client_open", {{"clients", counters_.clients_accepted}});
     }
   }
 
