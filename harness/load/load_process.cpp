@@ -37,6 +37,7 @@ using transports::TscInstant;
 constexpr std::uint64_t kNever = UINT64_MAX;
 // asio looks at its sockets by a system call; while nothing of the exchange waits for one, this many turns pass between.
 constexpr unsigned kTurnsPerIoPoll = 32;
+constexpr int kIoHandlersPerTurn = 4;
 constexpr std::uint64_t kCommandIntervalUs = 500;
 constexpr std::uint64_t kMaxPaceLogEntries = 1024;
 
@@ -118,7 +119,10 @@ class LoadProcess {
   void pump(TscInstant now);
   void poll_io();
   void delivered(std::uint32_t client, std::uint64_t first, std::uint64_t last, TscInstant now);
-  bool window_open() const;
+  [[nodiscard]] bool window_open() const;
+  [[nodiscard]] bool sending() const {
+    return phase_ == Phase::warm_up || phase_ == Phase::measure;
+  }
   void step_phase(TscInstant now);
   bool all_delivered() const;
   void start();
@@ -203,7 +207,7 @@ int LoadProcess::run() {
   exchange_->shut_down();
   const TscInstant until = TscInstant::now() + clock_.to_ticks(200'000'000);
   while (exchange_->connections() > 0 && TscInstant::now() < until) {
-    io_.poll();
+    io_.poll_one();
     swarm_->poll([](std::uint32_t, std::uint64_t, std::uint64_t, TscInstant) {});
   }
   return program::kExitOk;
@@ -212,8 +216,14 @@ int LoadProcess::run() {
 void LoadProcess::turn() {
   const TscInstant now = TscInstant::now();
   const std::uint64_t writes = exchange_->counters().writes;
-  if (paced_ ? now.ticks >= next_due_ : (phase_ != Phase::idle && window_open())) pump(now);
-  if (--io_countdown_ == 0 || next_due_ == kNever || !paced_) poll_io();
+  if (paced_ || phase_ == Phase::idle) {
+    if (now.ticks >= next_due_) pump(now);
+    if (--io_countdown_ == 0 || next_due_ == kNever) poll_io();
+  } else if (sending() && window_open()) {
+    // Every handler of the exchange may write, so outside the window none is run.
+    pump(now);
+    poll_io();
+  }
   const std::size_t received =
       swarm_->poll([this](std::uint32_t client, std::uint64_t first, std::uint64_t last,
                           TscInstant at) { delivered(client, first, last, at); });
@@ -224,7 +234,7 @@ void LoadProcess::turn() {
 
 void LoadProcess::pump(TscInstant now) {
   if (now.ticks >= stall_begin_ && now.ticks < stall_end_) return;
-  if (phase_ == Phase::drain || phase_ == Phase::done) return;
+  if (phase_ != Phase::idle && !sending()) return;
   exchange_->pump();
   if (!paced_) recent_.add(exchange_->counters().frames_sent, now);
   const TscInstant due = exchange_->next_due();
@@ -233,7 +243,11 @@ void LoadProcess::pump(TscInstant now) {
 
 void LoadProcess::poll_io() {
   io_countdown_ = kTurnsPerIoPoll;
-  io_.poll();
+  const TscInstant now = TscInstant::now();
+  // Bounded: a socket that is emptied as fast as it is filled would keep asio's own loop for ever.
+  for (int i = 0; i < kIoHandlersPerTurn && io_.poll_one() > 0; ++i) {
+  }
+  if (!paced_) recent_.add(exchange_->counters().frames_sent, now);
   const TscInstant due = exchange_->next_due();
   next_due_ = due.present() ? due.ticks : kNever;
 }
