@@ -22,6 +22,7 @@ namespace {
 constexpr std::int64_t kMillisecond_ns = 1'000'000;
 constexpr std::int64_t kWindows_ns[] = {1000 * kMillisecond_ns, 100 * kMillisecond_ns,
                                         10 * kMillisecond_ns, kMillisecond_ns};
+constexpr std::int64_t kTimeMax_ns = 4'000'000'000'000'000'000;
 constexpr std::uint64_t kFramesPerProgress = 32'768;
 
 /// The only stream that a connection was opened for ("/ws/btcusdt@trade", with or without a host in front), if so.
@@ -119,7 +120,9 @@ bool Inspector::State::add_binance(const Frame& frame) {
 
 void Inspector::State::add_rx(const Frame& frame) {
   if (!arrivals.empty() && frame.t_ns < arrivals.back().t_ns) ++figures.back_steps;
-  arrivals.push_back({frame.t_ns, static_cast<std::uint32_t>(frame.data.size())});
+  // Times within 126 years of the epoch, so that no difference of two overflows.
+  const std::int64_t t_ns = std::clamp(frame.t_ns, -kTimeMax_ns, kTimeMax_ns);
+  arrivals.push_back({t_ns, static_cast<std::uint32_t>(frame.data.size())});
   has_time_zero = has_time_zero || frame.t_ns == 0;
   figures.bytes += frame.data.size();
   if (frame.binary) {
