@@ -21,7 +21,8 @@
 namespace feedbench::downstream {
 
 struct HubOptions {
-  std::uint32_t connections_max = 4096;    ///< Size of the transport's connection table.
+  std::uint32_t connections_max = 4096;  ///< Size of the transport's connection table.
+  std::uint32_t clients_max = 4000;  ///< One more is reset: the other places are not for clients.
   std::uint64_t lag_max_bytes = 8u << 20;  ///< A client further behind is evicted with 1013.
   std::int64_t handshake_timeout_ns = 10'000'000'000;
   std::int64_t close_timeout_ns =
@@ -71,6 +72,10 @@ class ClientHub {
   }
 
   void on_open(Conn conn) {
+    if (connected_ == options_.clients_max) {
+      log_.stats().clients_refused.add();
+      return transport_.abort(conn);
+    }
     clients_[conn.index] = std::make_unique<Client>(conn, limits_);
     clients_[conn.index]->deadline = transport_.now() + options_.handshake_timeout_ns;
     ++connected_;
@@ -103,6 +108,7 @@ class ClientHub {
   }
 
   void on_close(Conn conn, transports::CloseInfo) {
+    if (!owns(conn)) return;  // one more than clients_max
     Client& client = *clients_[conn.index];
     if (client.state == State::evicting && !client.cut) --cancelling_;
     fan_out_.remove(conn);
@@ -288,6 +294,7 @@ class ClientHub {
   /// Ends a client that is too slow. Its send in flight is cancelled, because the log is about to run over what it reads;
   /// until the transport has let go of those bytes, log_must_wait().
   void evict(Client& client) {
+    if (client.state == State::evicting) return;  // the log grew again before it was gone
     log_.stats().clients_evicted.add();
     const bool was_closing = client.state == State::closing;
     client.state = State::evicting;

@@ -204,6 +204,39 @@ TEST_F(ClientHubTest, AClientThatIsSlowBehindItsOwnPongIsEvictedWithoutStoppingT
   EXPECT_TRUE(transport_.in_flight[0].starts_with("\x88"));
 }
 
+TEST_F(ClientHubTest, AnEvictionBeginsOnceHoweverOftenTheLogGrowsBeforeItIsOver) {
+  const Conn slow = connect(0);
+  const Conn pinging = connect(1);
+  transport_.complete_at_once = false;
+  publish("in flight");
+  end_send(pinging, 1 << 20);
+  say(pinging, client_frame(Opcode::ping, "x"));
+  while (log_.stats().clients_evicted.value() < 2) publish(std::string(1000, 'l'));
+  publish("behind");
+  transport_.time = transport_.time + 4'000'000'000;
+  publish("further behind");
+  EXPECT_EQ(log_.stats().clients_evicted.value(), 2u);
+  EXPECT_EQ(transport_.cancelled, std::vector<std::uint32_t>{0});
+  end_send(slow, 3);
+  EXPECT_FALSE(hub_.log_must_wait());
+  transport_.time = transport_.time + 2'000'000'000;
+  hub_.on_time(transport_.time);
+  EXPECT_EQ(transport_.aborted, (std::vector<std::uint32_t>{0, 1})) << "6 s after the evictions";
+}
+
+TEST_F(ClientHubTest, OneClientTooManyIsResetAndForgotten) {
+  ClientHub<ScriptedTransport> hub(transport_, log_, {.connections_max = 8, .clients_max = 1});
+  hub.on_open({0, 1});
+  hub.on_open({1, 1});
+  EXPECT_EQ(transport_.aborted, std::vector<std::uint32_t>{1});
+  EXPECT_FALSE(hub.owns({1, 1}));
+  hub.on_close({1, 1}, {});
+  EXPECT_EQ(hub.size(), 1u);
+  hub.on_close({0, 1}, {});
+  hub.on_open({1, 2});
+  EXPECT_TRUE(hub.owns({1, 2}));
+}
+
 TEST_F(ClientHubTest, AnUnmaskedFrameIsAnsweredWith1002AndTheConnectionEnds) {
   const Conn a = connect(0);
   take_wire(a);

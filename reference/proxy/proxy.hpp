@@ -50,15 +50,15 @@ class Proxy {
     return exit_code_;
   }
 
+  /// What the transport must have room for: beside the clients the upstream, and one client too many.
+  static std::uint32_t connections_max(const ProxyConfig& config) { return config.clients_max + 2; }
+
   void start() { link_.start(); }
 
   /// One turn of the event loop: what is ready, then what is due. false: stopped, everything is closed.
   bool turn() {
     transport_.poll(*this, next_tick_);
-    if (paused_ && !hub_.log_must_wait()) {
-      paused_ = false;
-      transport_.resume_receive(link_.conn());
-    }
+    if (paused_ && !hub_.log_must_wait()) resume();
     if (parts_.config.wait == transports::Wait::spin) {
       note_gap();
       // The clock and the stop flag are looked at now and then: each look costs as much as a message.
@@ -82,7 +82,7 @@ class Proxy {
   }
   void on_wake() {}
   std::span<std::byte> receive_space(Conn) {
-    if (hub_.log_must_wait()) [[unlikely]] {
+    if (hub_.log_must_wait() || link_.holds_input()) [[unlikely]] {
       paused_ = true;
       return {};
     }
@@ -91,6 +91,10 @@ class Proxy {
 
   // The link's owner.
   void upstream_published() { hub_.publish(); }
+  [[nodiscard]] bool upstream_must_wait() {
+    paused_ |= hub_.log_must_wait();
+    return hub_.log_must_wait();
+  }
   void upstream_opened() {
     parts_.log.stats().upstream_connects.add();
     spdlog::info("upstream open: {}", parts_.config.upstream);
@@ -123,12 +127,20 @@ class Proxy {
 
   static downstream::HubOptions hub_options(const ProxyConfig& config) {
     downstream::HubOptions options;
-    options.connections_max = config.clients_max + 1;
+    options.connections_max = connections_max(config);
+    options.clients_max = config.clients_max;
     options.lag_max_bytes = config.client_lag_max_bytes;
     options.handshake_timeout_ns = config.client_handshake_timeout_ms * std::int64_t{1'000'000};
     options.close_timeout_ns = config.client_close_timeout_ms * std::int64_t{1'000'000};
     options.allow_origin = config.allow_origin;
     return options;
+  }
+
+  /// The log may grow again: first by what the link has received already, then by what comes.
+  void resume() {
+    paused_ = false;
+    link_.decrypt_held_input();
+    if (!link_.holds_input()) transport_.resume_receive(link_.conn());
   }
 
   void set_state(rings::WriterState state) {

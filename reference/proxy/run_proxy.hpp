@@ -15,7 +15,7 @@ template <class T>
 int run_on(const ProxyParts& parts, const std::string& local_socket) {
   transports::TransportOptions options;
   options.wait = parts.config.wait;
-  options.connections_max = parts.config.clients_max + 1;
+  options.connections_max = Proxy<T>::connections_max(parts.config);
   T transport(options);
   Proxy<T> proxy(transport, parts);
   program::StopSignals signals([](void* context) { static_cast<T*>(context)->wake(); }, &transport);

@@ -42,7 +42,8 @@ struct LinkOptions {
 /// The proxy's one connection to the venue, through all its lives: resolve, connect, TLS, WebSocket handshake, login,
 /// data, loss, wait, again. Plaintext bytes go straight into the log: received there (ws), or decrypted there (wss).
 ///
-/// Owner: upstream_opened(), upstream_ready(), upstream_lost(text, was_open, wait_ns), upstream_refused(text), upstream_published().
+/// Owner: upstream_opened(), upstream_ready(), upstream_lost(text, was_open, wait_ns), upstream_refused(text), upstream_published(),
+/// upstream_must_wait() -> bool: the log must not grow now; the owner calls decrypt_held_input() when it may.
 /// refused is said only while no connection has ever been ready: then trying again will not help. After that every end
 /// is a loss, and the link tries again for ever.
 /// thread: the polling thread. Allocation: on connecting and for control frames alone.
@@ -90,6 +91,12 @@ class UpstreamLink {
     if (!conn_.valid()) return;
     if (talks) send_close(websocket::CloseCode::normal, "");
     close_when_flushed();
+  }
+
+  /// Ciphertext stands in the receive buffer that upstream_must_wait() kept from the log: nothing may be received over it.
+  [[nodiscard]] bool holds_input() const noexcept { return holds_input_; }
+  void decrypt_held_input() {
+    if (std::exchange(holds_input_, false) && wants_input()) decrypt(held_rx_);
   }
 
   std::span<std::byte> receive_space() noexcept {
@@ -196,8 +203,16 @@ class UpstreamLink {
     }
   }
 
+  [[nodiscard]] bool wants_input() const noexcept {
+    return state_ == State::handshake || state_ == State::login || state_ == State::live;
+  }
+
   void take_cipher(std::span<const std::byte> bytes, const transports::RxStamps& rx) {
     tls_->feed(bytes);
+    decrypt(rx);
+  }
+
+  void decrypt(const transports::RxStamps& rx) {
     tls::TlsRead read;
     do {
       const bool head = state_ == State::handshake;
@@ -211,8 +226,11 @@ class UpstreamLink {
         take_head(into.first(read.bytes), stamps);
       else
         take_frames(read.bytes, stamps);
-    } while (read.status == tls::TlsStatus::ok &&
-             (state_ == State::handshake || state_ == State::login || state_ == State::live));
+      if (read.status == tls::TlsStatus::ok && owner_.upstream_must_wait()) {
+        holds_input_ = true;
+        held_rx_ = rx;
+      }
+    } while (read.status == tls::TlsStatus::ok && wants_input() && !holds_input_);
     flush();
     if (read.status != tls::TlsStatus::failed || state_ == State::waiting ||
         state_ == State::stopped)
@@ -369,6 +387,7 @@ class UpstreamLink {
   /// After on_close: memory that was lent or in flight is free again.
   void forget_connection() {
     tls_.reset();
+    holds_input_ = false;
     handshake_.reset();
     login_.reset();
     closing_ = false;
@@ -393,6 +412,7 @@ class UpstreamLink {
   bool heard_ = false;  // something came since watch_silence() looked
   bool pinged_ = false;
   bool close_pending_ = false;  // the venue's Close came, or its words say that it ends
+  bool holds_input_ = false;    // see holds_input()
   bool closing_ = false;        // close the connection once all is sent
   websocket::CloseCode close_code_ = websocket::CloseCode::normal;
   std::uint32_t generation_ = 0;
@@ -403,6 +423,7 @@ class UpstreamLink {
   std::optional<websocket::ClientHandshake> handshake_;
   std::optional<venues::UpstreamLogin> login_;
   std::optional<tls::TlsSession> tls_;
+  transports::RxStamps held_rx_;
   std::vector<std::byte> head_buffer_;            // the response head, or ciphertext
   std::array<std::byte, kHeadBytes> plain_head_;  // the response head, decrypted
   std::string waiting_;                           // plaintext to send

@@ -149,12 +149,19 @@ def accept_of(key: str) -> str:
 class ScriptedExchange:
     """An upstream that does exactly what the test says. accept() blocks until the program under test connects."""
 
-    def __init__(self, certificate=None, key=None, host: str = "127.0.0.1"):
-        self._listener = socket.create_server((host, 0))
+    def __init__(self, certificate=None, key=None, host: str = "127.0.0.1", listens: bool = True):
+        """listens=False: connecting is refused until listen()."""
+        self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._listener.bind((host, 0))
+        if listens:
+            self.listen()
         self._context = None
         if certificate:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._context.load_cert_chain(certificate, key)
+
+    def listen(self) -> None:
+        self._listener.listen()
 
     @property
     def endpoint(self) -> tuple:

@@ -184,6 +184,33 @@ class BadClients(ProxyTest):
             client.socket.setblocking(True)
 
 
+class SmallRingBehindTls(ProxyTest):
+    def test_clients_that_never_read_get_whole_frames_and_1013_and_the_feed_goes_on(self):
+        """More is received at once than the ring holds: decryption has to wait until the evicted let go of it."""
+        authority, certificate, key = make_certificates(self.temporary_directory())
+        for transport in ("select", "epoll", "io_uring"):
+            with self.subTest(transport=transport):
+                proxy, endpoint, upstream = self.run_against(
+                    self.exchange(certificate=certificate, key=key), "--ca", authority, "--transport", transport,
+                    "--ring-bytes", 256 << 10, "--message-max-bytes", 16 << 10, "--client-lag-max-bytes", 128 << 10)
+                sleepers = self.clients(endpoint, 2, receive_buffer_bytes=8192)
+                self.wait_until_joined(upstream, sleepers)
+                numbers = range(1 << 15)
+                stream = b"".join(frame(b"%08d" % number * 128, BINARY) for number in numbers)
+                upstream.send(stream)
+                for sleeper in sleepers:
+                    expected = iter(numbers)
+                    data = sleeper.frame()
+                    while data.opcode != CLOSE:
+                        self.assertEqual(data.payload, b"%08d" % next(expected) * 128)
+                        data = sleeper.frame()
+                    self.assertEqual(data.close_code, 1013)
+                late = self.clients(endpoint, 1)
+                self.wait_until_joined(upstream, late)
+                self.assertEqual(self.stop(proxy), EXIT_OK, proxy.error_text())
+                self.assertEqual(proxy.counters()["clients_evicted"], 2)
+
+
 class ClientLimits(ProxyTest):
     def test_one_client_more_than_allowed_is_refused(self):
         _, endpoint, upstream = self.run_against(self.exchange(), "--clients-max", 2)
@@ -192,6 +219,20 @@ class ClientLimits(ProxyTest):
         third = connect(endpoint)
         self.assertEqual(third.to_end(), b"")
         third.close()
+        self.assert_still_serves(upstream, clients)
+
+    def test_clients_up_to_the_limit_leave_the_upstream_its_place(self):
+        exchange = self.exchange(listens=False)
+        proxy = self.start_against(exchange, "--clients-max", 2)
+        endpoint = proxy.listening()
+        proxy.event("upstream_lost")
+        clients = self.clients(endpoint, 2)
+        for _ in range(3):
+            with self.assertRaises((OSError, AssertionError)):
+                open_websocket(endpoint)
+        exchange.listen()
+        upstream = self.accept_upstream(proxy, exchange)
+        self.wait_until_joined(upstream, clients)
         self.assert_still_serves(upstream, clients)
 
     def test_a_handshake_that_takes_too_long_is_ended(self):
