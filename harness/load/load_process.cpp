@@ -407,6 +407,9 @@ void LoadProcess::command(const json& line) {
   } else if (what == "start") {
     system_pid_ = line.at("system_pid").get<int>();
     start();
+  } else if (what == "disconnect") {
+    swarm_->close_all();
+    status_.event("disconnected");
   } else if (what == "quit") {
     quit_ = true;
   } else {

@@ -147,6 +147,8 @@ struct Result {
   std::vector<Group> groups;
   std::vector<Comparison> comparisons;
   double seconds_total = 0;  ///< wall time of the whole run
+  /// Repetitions the scenario asked for; fewer stand in `groups` when the run was interrupted.
+  std::optional<std::uint64_t> repetitions_planned;
 };
 
 /// "feedproxy epoll spin ws 128 clients max 128 B": system, transport, wait, upstream, clients,
@@ -155,6 +157,11 @@ struct Result {
 
 /// The current UTC time in the form `Result::created` has.
 [[nodiscard]] std::string utc_now();
+
+/// Repetitions that were carried out, valid or not.
+[[nodiscard]] std::uint64_t repetitions_of(const Result& result);
+/// "interrupted after 3 of 20 runs", or empty when the run was whole.
+[[nodiscard]] std::string interruption_of(const Result& result);
 
 /// Result <-> JSON text. read_result errors: std::runtime_error with one sentence naming file and
 /// fault.

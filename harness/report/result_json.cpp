@@ -228,6 +228,7 @@ Json to_json(const Result& result) {
     json["comparisons"].push_back(comparison_json(comparison));
   }
   json["seconds_total"] = result.seconds_total;
+  put(json, "repetitions_planned", result.repetitions_planned);
   return json;
 }
 
@@ -264,7 +265,21 @@ Result result_from_json(const Json& json) {
   fields.each("comparisons",
               [&](const Fields& one) { result.comparisons.push_back(comparison_from(one)); });
   fields.get("seconds_total", result.seconds_total);
+  fields.get("repetitions_planned", result.repetitions_planned);
   return result;
+}
+
+std::uint64_t repetitions_of(const Result& result) {
+  std::uint64_t count = 0;
+  for (const Group& group : result.groups)
+    for (const Case& measured : group.cases) count += measured.repetitions.size();
+  return count;
+}
+
+std::string interruption_of(const Result& result) {
+  const std::uint64_t done = repetitions_of(result);
+  const std::uint64_t planned = result.repetitions_planned.value_or(done);
+  return done < planned ? fmt::format("interrupted after {} of {} runs", done, planned) : "";
 }
 
 void write_result(const Result& result, const std::string& path) {

@@ -217,6 +217,7 @@ std::string format_table(const Result& result, const TableOptions& options) {
   std::string out = machine_text(result) + '\n';
   std::set<const Comparison*> printed;
   for (const Group& group : result.groups) {
+    if (group.cases.empty()) continue;  // left out with --only
     out += group.title.empty() ? group.name : fmt::format("{}: {}", group.name, group.title);
     out += '\n' + group_table(group);
     std::vector<const Comparison*> own;
@@ -233,6 +234,7 @@ std::string format_table(const Result& result, const TableOptions& options) {
   }
   if (!others.empty()) out += "across groups\n" + comparison_lines(others, options) + '\n';
   out += floors_text(result.floors);
+  if (const std::string cut = interruption_of(result); !cut.empty()) out += cut + '\n';
   out +=
       "Latency: from intended send to delivery. Columns: medians over valid repetitions; - where "
       "absent, or too few "

@@ -92,7 +92,8 @@ int run(const RunArguments& arguments, const std::vector<std::string>& command_l
   const program::StopSignals signals(nullptr, nullptr);
   auto outcome = run_scenario(*scenario, options);
   if (!outcome) return fail(program::kExitCannotStart, outcome.error().message);
-  if (outcome->interrupted) return fail(program::kExitNegative, "interrupted; nothing was written");
+  if (outcome->interrupted && outcome->runs == 0)
+    return fail(program::kExitNegative, "interrupted before the first run was done");
   report::TableOptions table;
   table.colour = ::isatty(1) == 1;
   fmt::print("{}", report::format_table(outcome->result, table));
@@ -101,6 +102,9 @@ int run(const RunArguments& arguments, const std::vector<std::string>& command_l
   if (!arguments.out.empty()) {
     if (const int code = write_files(arguments, outcome->result); code != program::kExitOk)
       return code;
+  }
+  if (outcome->interrupted) {
+    return fail(program::kExitNegative, report::interruption_of(outcome->result));
   }
   if (outcome->invalid > 0) {
     return fail(program::kExitNegative,

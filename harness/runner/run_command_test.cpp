@@ -164,6 +164,24 @@ TEST_F(RunCommand, AStopSignalEndsEverythingAndLeavesNothing) {
   EXPECT_TRUE(fs::is_empty(temporary_));
 }
 
+TEST_F(RunCommand, AnInterruptedRunKeepsWhatItHasMeasuredAndSaysHowFarItCame) {
+  const fs::path out = folder_.path() / "out";
+  std::string text = kSmall;
+  text.replace(text.find("repeats: 1"), 10, "repeats: 1000");
+  const auto child = start({"run", write(text).string(), "--out", out.string()});
+  ASSERT_TRUE(wait_until([&] { return child->errors().find("[1/1000]") != std::string::npos; }))
+      << child->errors();
+  ASSERT_EQ(::kill(child->pid(), SIGTERM), 0);
+  (void)child->wait_for("no such event", kPatienceSeconds);
+  EXPECT_EQ(child->stop(kPatienceSeconds).code, 1);
+  const report::Result result = report::read_result((out / "result.json").string());
+  EXPECT_GE(report::repetitions_of(result), 1U);
+  EXPECT_LT(report::repetitions_of(result), 1000U);
+  EXPECT_EQ(result.repetitions_planned, 1000U);
+  EXPECT_THAT(child->errors(), HasSubstr(report::interruption_of(result)));
+  EXPECT_TRUE(fs::is_empty(temporary_));
+}
+
 TEST_F(RunCommand, WhenTheRunnerIsKilledItsProgramsEndByThemselves) {
   std::string text = kSmall;
   text.replace(text.find("measure_s: 0.4"), 14, "measure_s: 600");

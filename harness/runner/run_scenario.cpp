@@ -30,7 +30,7 @@ using transports::Error;
 
 constexpr double kShortMeasureSeconds = 0.5;
 constexpr double kShortWarmUpSeconds = 0.1;
-constexpr double kSecondsBesideMeasuring = 0.35;
+constexpr double kSecondsBesideMeasuring = 0.25;
 
 report::Parameters parameters_of(const Case& c) {
   report::Parameters out;
@@ -77,7 +77,7 @@ class ScenarioRun {
     run_all();
     outcome_.result.seconds_total =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-    if (!outcome_.interrupted) compare();
+    compare();
     return std::move(outcome_);
   }
 
@@ -199,6 +199,7 @@ class ScenarioRun {
     Progress progress(plan.size(), seconds, options_.progress_on_terminal);
     for (const scenario::Skip& skip : expansion_.skips)
       progress.note(fmt::format("skipped: {}: {}", skip.name, skip.reason));
+    outcome_.result.repetitions_planned = plan.size();
     if (plan.empty()) return;
     outcome_.result.floors.push_back(floors("before"));
     int order = 0;

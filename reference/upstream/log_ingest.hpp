@@ -86,7 +86,7 @@ class LogIngest {
           sink.keep(frame.opcode, payload))
         continue;
       if (placed_ + frame_bytes != parsed_) [[unlikely]]
-        std::memmove(log_.uncommitted(placed_), at, static_cast<std::size_t>(frame_bytes));
+        log_.move_down(placed_, parsed_ - frame_bytes, static_cast<std::size_t>(frame_bytes));
       placed_ += frame_bytes;
       if (frame.opcode != websocket::Opcode::continuation) {
         opcode_ = frame.opcode;
@@ -141,8 +141,7 @@ class LogIngest {
   /// Moves the unparsed rest down behind the last byte kept. Rare: a control frame came in this chunk.
   void close_up(std::uint64_t end) noexcept {
     const std::uint64_t rest = end - parsed_;
-    if (rest != 0)
-      std::memmove(log_.uncommitted(placed_), log_.data(parsed_), static_cast<std::size_t>(rest));
+    if (rest != 0) log_.move_down(placed_, parsed_, static_cast<std::size_t>(rest));
     log_.stats().bytes_rewound.add(parsed_ - placed_);
     log_.rewind(placed_ + rest);
     parsed_ = placed_;

@@ -113,10 +113,13 @@ def _header(result, cases):
     ]
     if bound:
         tiles.append((f"{met} of {len(bound)}", "bounds met", "good" if met == len(bound) else "bad"))
+    planned = result.get("repetitions_planned") or repetitions
+    if repetitions < planned:
+        tiles.append((f"{repetitions} of {planned}", "runs made: interrupted", "warn"))
     tiles.append((_duration(result["seconds_total"]), "for the whole run", ""))
     shown = "".join(f"<li><b class='{look}'>{text(value)}</b><span>{text(name)}</span></li>" for value, name, look in tiles)
     links = [("comparisons", "Comparisons")] if result["comparisons"] else []
-    links += [(f"group-{number}", group["name"]) for number, group in enumerate(result["groups"])]
+    links += [(f"group-{number}", group["name"]) for number, group in enumerate(result["groups"]) if group["cases"]]
     links += [("reading", "How to read this page"), ("machine", "Machine and build"), ("scenario", "Scenario")]
     return (
         f"<h1>{text(result['name'])}</h1><p class='sub'>{text(result['description'])}</p>"
@@ -138,6 +141,8 @@ def _comparisons(result):
 def _groups(result, pictures, out):
     parts = []
     for number, group in enumerate(result["groups"]):
+        if not group["cases"]:
+            continue  # left out with --only
         parts.append(f"<h2 id='group-{number}'>{text(group['name'])}: {text(group['title'])}</h2>")
         for one in result["slices"]:
             if one.group is not group:

@@ -163,12 +163,32 @@ TEST(FeedLog, ClosingUpAGapMovesOnlyUncommittedBytes) {
   for (std::size_t i = 0; i < 14; ++i) space[16 + i] = testing::byte_at(10 + i);
   writer.written(30);
   writer.stage(entry_of(1, 0, 10));
-  std::memmove(writer.uncommitted(10), writer.data(16), 14);
+  writer.move_down(10, 16, 14);
   writer.rewind(24);
   writer.stage(entry_of(2, 10, 14));
   writer.publish();
   EXPECT_TRUE(reads_whole(reader, 1));
   EXPECT_TRUE(reads_whole(reader, 2));
+}
+
+// Around the ring's end the two places overlap in memory but not in their addresses.
+TEST(FeedLog, ClosesUpAGapWhereverInTheRingItLies) {
+  constexpr std::size_t kGap = 15;
+  constexpr std::size_t kFrame = 500;
+  FeedLogWriter writer = new_log(4096, 8);
+  FeedLogReader reader = new_reader(writer);
+  for (std::uint64_t sequence = 1; sequence <= 2 * 4096; ++sequence) {
+    const std::uint64_t at = writer.write_position();
+    const auto space = writer.reserve(kGap + kFrame);
+    ASSERT_EQ(space.size(), kGap + kFrame);
+    testing::fill(at, space.subspan(kGap));
+    writer.written(space.size());
+    writer.move_down(at, at + kGap, kFrame);
+    writer.rewind(at + kFrame);
+    writer.stage(entry_of(sequence, at, kFrame));
+    writer.publish();
+    ASSERT_TRUE(reads_whole(reader, sequence)) << "at " << at % 4096;
+  }
 }
 
 TEST(FeedLog, HalfAnIndexOfStagedFramesPublishesItself) {

@@ -5,6 +5,7 @@
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
 
@@ -153,10 +154,13 @@ class FeedLogWriter {
   [[nodiscard]] const std::byte* data(std::uint64_t offset) const noexcept {
     return ring_ + (offset & ring_mask_);
   }
-  /// The same, writable: only for bytes not committed yet (closing up a gap before staging).
-  [[nodiscard]] std::byte* uncommitted(std::uint64_t offset) noexcept {
-    assert(offset >= committed_);
-    return ring_ + (offset & ring_mask_);
+  /// Moves `bytes` uncommitted bytes from stream offset `from` down to `to`: closes up a gap before
+  /// staging. Both places are addressed from `to`: where the ring wraps between them, their own
+  /// addresses are far apart although the bytes overlap, and memmove could not know.
+  void move_down(std::uint64_t to, std::uint64_t from, std::size_t bytes) noexcept {
+    assert(to >= committed_ && to <= from && from + bytes <= position_);
+    std::byte* place = ring_ + (to & ring_mask_);
+    std::memmove(place, place + (from - to), bytes);
   }
   /// How much reserve() could give now.
   [[nodiscard]] std::size_t reservable_bytes() const noexcept {
