@@ -225,6 +225,9 @@ void IoUringTransport::handle(H& handler, const io_uring_cqe& completion) {
     case Kind::accept:
       accepted(handler, index, generation, completion.res, more);
       break;
+    case Kind::backlog:
+      if (index < listener_count_ && listeners_[index].generation == generation) queue_accept(index);
+      break;
     case Kind::wake:
       if (!more) {
         wake_armed_ = false;
@@ -258,6 +261,9 @@ void IoUringTransport::accepted(H& handler, std::uint32_t listener, std::uint32_
     }
   } else if (result == -EMFILE || result == -ENFILE) {
     if (spare_.refuse_one(listeners_[listener].descriptor)) ++counters_.accepts_refused;
+    // Without a descriptor to give, an accept fails at once though nobody asks: wait for the next who does.
+    if (!more && listener < listener_count_) watch_backlog(listener);
+    return;
   } else if (result == -EINVAL || result == -EBADF || result == -ECANCELED) {
     return;
   }

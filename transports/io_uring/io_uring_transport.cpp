@@ -210,7 +210,9 @@ void IoUringTransport::stop_listening() noexcept {
     // An accept that is still armed holds the socket, and would take the next connection: end it
     // before the close.
     ::shutdown(listener.descriptor, SHUT_RDWR);
-    cancel_now(token_of(Kind::accept, static_cast<std::uint32_t>(i), listener.generation), 0);
+    for (const Kind kind : {Kind::accept, Kind::backlog}) {
+      cancel_now(token_of(kind, static_cast<std::uint32_t>(i), listener.generation), 0);
+    }
     ::close(listener.descriptor);
     listeners_[i] = {};
   }
@@ -256,6 +258,18 @@ void IoUringTransport::queue_accept(std::size_t listener) noexcept {
   entry->user_data =
       token_of(Kind::accept, static_cast<std::uint32_t>(listener), listeners_[listener].generation);
   listeners_[listener].armed = true;
+}
+
+void IoUringTransport::watch_backlog(std::size_t listener) noexcept {
+  io_uring_sqe* entry = next_entry();
+  listeners_[listener].armed = entry != nullptr;
+  if (entry == nullptr) {
+    setup_missing_ = true;
+    return;
+  }
+  io_uring_prep_poll_add(entry, listeners_[listener].descriptor, POLLIN);
+  entry->user_data = token_of(Kind::backlog, static_cast<std::uint32_t>(listener),
+                              listeners_[listener].generation);
 }
 
 void IoUringTransport::queue_wake_watch() noexcept {

@@ -60,7 +60,7 @@ class IoUringTransport {
 
   /// What a completion belongs to, in the low byte of user_data; then 24 bits of index, then the
   /// generation.
-  enum class Kind : std::uint8_t { accept, receive, send, poll, cancel, wake };
+  enum class Kind : std::uint8_t { accept, backlog, receive, send, poll, cancel, wake };
 
   struct Listener {
     int descriptor = -1;
@@ -115,6 +115,7 @@ class IoUringTransport {
   void retry_later(std::uint32_t index) noexcept { ready_.push_back(table_.slots(), index); }
 
   void queue_accept(std::size_t listener) noexcept;
+  void watch_backlog(std::size_t listener) noexcept;
   void queue_wake_watch() noexcept;
   void queue_missing() noexcept;
   void queue_send(std::uint32_t index) noexcept;

@@ -1,10 +1,13 @@
 // The axioms about connections: opening, closing, resets, handles, limits.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <deque>
 #include <vector>
 
+#include "transports/sockets.hpp"
 #include "transports/testing/conformance.hpp"
 
 namespace feedbench::transports::testing {
@@ -377,6 +380,40 @@ TYPED_TEST(ConformanceLife, SurvivesRunningOutOfDescriptors) {
       [&] { return this->recorder_.of(this->recorder_.accepted[0]).received.size() == 10; }));
   RawSocket third = RawSocket::connect(endpoint);
   ASSERT_TRUE(this->run_until([&] { return this->recorder_.accepted.size() >= 2; }));
+}
+
+TYPED_TEST(ConformanceLife, WithoutDescriptorsItRefusesWhoWaitsAndThenSleeps) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit few = before;
+  few.rlim_cur = 256;  // before listening: an io_uring accept keeps the limit it was made under
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  const Endpoint endpoint = this->listen();
+  RawSocket first = RawSocket::connect(endpoint);
+  ASSERT_TRUE(this->run_until([&] { return this->recorder_.accepted.size() == 1; }));
+  std::deque<sockets::Descriptor> fill;
+  while (fill.emplace_back(::dup(0)).get() >= 0) {
+  }
+  fill.pop_back();
+  fill.pop_back();
+  RawSocket second = RawSocket::connect(endpoint);  // has the last one
+  const auto refused =
+      this->run_until([&] { return this->transport().counters().accepts_refused == 1; });
+  int polls = 0;
+  for (const MonotonicInstant end = this->transport().now() + 50'000'000;
+       this->transport().now() < end; ++polls) {
+    this->poll_once(50'000'000);
+  }
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_TRUE(refused);
+  if (TypeParam::kWait == Wait::block) {
+    EXPECT_LT(polls, 10) << "it does not sleep";
+  }
+  fill.clear();
+  RawSocket third = RawSocket::connect(endpoint);
+  ASSERT_TRUE(this->run_until([&] { return this->recorder_.accepted.size() == 2; }));
+  this->transport().stop_listening();
+  EXPECT_TRUE(this->transport().listen(endpoint, {}).has_value());
 }
 
 TYPED_TEST(ConformanceLife, StopListeningKeepsWhatIsOpen) {
