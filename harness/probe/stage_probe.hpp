@@ -9,7 +9,7 @@
 #include "harness/load/latency_account.hpp"
 #include "harness/measure/stages.hpp"
 #include "mock_exchange/send_log.hpp"
-#include "transports/rings/feed_log_reader.hpp"
+#include "transports/rings/feed_log_mapping.hpp"
 #include "transports/rings/frame_stamps.hpp"
 #include "transports/rings/local_share.hpp"
 

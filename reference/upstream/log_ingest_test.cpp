@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "reference/websocket/build_frame.hpp"
-#include "transports/rings/feed_log_reader.hpp"
+#include "transports/rings/feed_log_mapping.hpp"
 
 namespace feedbench::upstream {
 namespace {

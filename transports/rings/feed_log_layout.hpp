@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "transports/rings/frame_stamps.hpp"
+#include "transports/rings/shared_bytes.hpp"
 
 /// The shared memory of a feed log, as it lies in the memfd. docs/feed_log.md explains it whole.
 ///
@@ -14,6 +15,8 @@
 /// both only grow. An offset's place in the ring is offset mod ring_bytes, a sequence's line is
 /// sequence mod index_lines; both sizes are powers of two. One writer; every field is written by
 /// that writer alone.
+///
+/// This header and those it includes need the standard library and Linux alone.
 namespace feedbench::rings {
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&
@@ -27,7 +30,11 @@ inline constexpr std::uint32_t kIndexLineBytes = 64;
 inline constexpr std::size_t kSharedPageBytes = 4096;
 
 /// Page 0. The first block is written once, before the descriptor leaves the writer.
-struct FeedLogControl {
+template <class Memory>
+struct BasicFeedLogControl {
+  template <class T>
+  using Atomic = typename Memory::template Atomic<T>;
+
   std::uint64_t magic;
   std::uint32_t version;
   std::uint32_t index_line_bytes;
@@ -40,11 +47,12 @@ struct FeedLogControl {
 
   /// Bytes before write_limit - ring_bytes may be overwritten at any moment. Only grows, in
   /// steps of ring_bytes / 16, so that readers seldom miss their cache on it.
-  alignas(128) std::atomic<std::uint64_t> write_limit;
+  alignas(128) Atomic<std::uint64_t> write_limit;
   /// The last published frame (0: none) and the stream offset right after it.
-  alignas(128) std::atomic<std::uint64_t> head_sequence;
-  std::atomic<std::uint64_t> head_offset;
+  alignas(128) Atomic<std::uint64_t> head_sequence;
+  Atomic<std::uint64_t> head_offset;
 };
+using FeedLogControl = BasicFeedLogControl<SharedMemory>;
 static_assert(sizeof(FeedLogControl) <= kSharedPageBytes);
 
 /// Set in IndexLine::sequence while the line is being filled or is not published yet.
@@ -52,18 +60,22 @@ inline constexpr std::uint64_t kStagedBit = 1ULL << 63;
 
 /// One frame, one cache line. `sequence` is the validity word of a seqlock: a reader that finds the
 /// number it wants before and after it read the rest has read one consistent line.
-struct alignas(kIndexLineBytes) IndexLine {
-  std::atomic<std::uint64_t> sequence;      ///< 0: never used; with kStagedBit: being filled.
-  std::atomic<std::uint64_t> offset;        ///< Stream offset of the frame's first byte.
-  std::atomic<std::uint64_t> length_topic;  ///< u32 length, u32 topic (0 none) << 32.
-  std::atomic<std::uint64_t>
-      header_opcode_flags_generation;        ///< u8, u8 << 8, u16 << 16, u32 << 32.
-  std::atomic<std::uint64_t> handler_ticks;  ///< Stage 6, TSC ticks; 0 absent.
-  std::atomic<std::uint64_t>
-      back_nic_wake;  ///< PackedStamps::back_ticks, two a word, low half first.
-  std::atomic<std::uint64_t> back_read_plain;
-  std::atomic<std::uint64_t> back_parsed;  ///< High half reserved, 0.
+template <class Memory>
+struct alignas(kIndexLineBytes) BasicIndexLine {
+  template <class T>
+  using Atomic = typename Memory::template Atomic<T>;
+
+  Atomic<std::uint64_t> sequence;      ///< 0: never used; with kStagedBit: being filled.
+  Atomic<std::uint64_t> offset;        ///< Stream offset of the frame's first byte.
+  Atomic<std::uint64_t> length_topic;  ///< u32 length, u32 topic (0 none) << 32.
+  /// u8, u8 << 8, u16 << 16, u32 << 32.
+  Atomic<std::uint64_t> header_opcode_flags_generation;
+  Atomic<std::uint64_t> handler_ticks;  ///< Stage 6, TSC ticks; 0 absent.
+  Atomic<std::uint64_t> back_nic_wake;  ///< PackedStamps::back_ticks, two a word, low half first.
+  Atomic<std::uint64_t> back_read_plain;
+  Atomic<std::uint64_t> back_parsed;  ///< High half reserved, 0.
 };
+using IndexLine = BasicIndexLine<SharedMemory>;
 static_assert(sizeof(IndexLine) == kIndexLineBytes);
 
 /// A counter in shared memory: one writer thread, any number of readers.

@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include "transports/rings/feed_log_reader.hpp"
+#include "transports/rings/feed_log_mapping.hpp"
 #include "transports/rings/feed_log_writer.hpp"
 #include "transports/rings/testing/log_pattern.hpp"
 
@@ -55,7 +55,7 @@ struct InterruptingHooks {
     if (what) what();
   }
 };
-using InterruptedReader = BasicFeedLogReader<InterruptingHooks>;
+using InterruptedReader = BasicMappedFeedLogReader<InterruptingHooks>;
 
 TEST(FeedLogRace, BytesOverwrittenBeforeOrAfterTheCopyAreNeverBelieved) {
   std::uint64_t torn = 0;
@@ -224,8 +224,8 @@ void run_threads(std::size_t ring_bytes, std::size_t index_lines, std::uint32_t 
   const auto read = [&](int which) {
     const StallingHooks hooks{&written, &stopping, ring_bytes,
                               static_cast<std::uint64_t>(which) + 7};
-    auto reader = which == 0 ? BasicFeedLogReader<StallingHooks>::attach(writer, hooks)
-                             : std::move(*BasicFeedLogReader<StallingHooks>::map(
+    auto reader = which == 0 ? BasicMappedFeedLogReader<StallingHooks>::attach(writer, hooks)
+                             : std::move(*BasicMappedFeedLogReader<StallingHooks>::map(
                                    writer.share_descriptor(), true, hooks));
     reader.seek_live();
     std::vector<std::byte> space(2 * ring_bytes);

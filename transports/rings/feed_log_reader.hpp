@@ -6,11 +6,11 @@
 #include <span>
 
 #include "transports/rings/feed_log_layout.hpp"
-#include "transports/rings/feed_log_writer.hpp"
-#include "transports/rings/mirrored.hpp"
 #include "transports/rings/shared_bytes.hpp"
-#include "transports/transport.hpp"
 
+/// The reading half of the feed log over memory that is mapped already. feed_log_attach.hpp maps a
+/// log; feed_log_mapping.hpp has FeedLogReader, which owns what it reads.
+/// Standard library and Linux alone.
 namespace feedbench::rings {
 
 enum class ReadStatus : std::uint8_t {
@@ -55,20 +55,27 @@ struct NoReadHooks {
   static void after_copy() noexcept {}   ///< Copied, not yet checked.
 };
 
-/// A feed log mapped read-only, or seen through the writer's own mapping.
-struct FeedLogView {
-  MirroredMapping mapping;  ///< Empty when attached to a writer of this process.
-  const FeedLogControl* control = nullptr;
+/// Where the parts of a mapped feed log lie, and its sizes, checked. Owns nothing.
+template <class Memory>
+struct BasicFeedLogView {
+  const BasicFeedLogControl<Memory>* control = nullptr;
   const ProxyStats* stats = nullptr;
-  const IndexLine* lines = nullptr;
+  const BasicIndexLine<Memory>* lines = nullptr;
   const std::byte* ring = nullptr;
   std::uint64_t ring_mask = 0;
   std::uint64_t line_mask = 0;
-
-  /// errors: not a feed log, another version, not sealed against shrinking, no address space.
-  static transports::Expected<FeedLogView> map(int fd, bool populate);
-  static FeedLogView attach(const FeedLogWriter& writer) noexcept;
 };
+using FeedLogView = BasicFeedLogView<SharedMemory>;
+
+/// The view of a log whose first page is at `base`. sizes: that page's first block, checked.
+inline FeedLogView view_of_feed_log(const std::byte* base, const FeedLogControl& sizes) noexcept {
+  return {.control = reinterpret_cast<const FeedLogControl*>(base),
+          .stats = reinterpret_cast<const ProxyStats*>(base + sizes.stats_offset),
+          .lines = reinterpret_cast<const IndexLine*>(base + sizes.index_offset),
+          .ring = base + sizes.ring_offset,
+          .ring_mask = sizes.ring_bytes - 1,
+          .line_mask = sizes.index_lines - 1};
+}
 
 /// One consumer of a feed log: a cursor. Any number of them, in any process; the writer does not
 /// know of them. Starts at the live edge.
@@ -79,20 +86,16 @@ struct FeedLogView {
 ///
 /// Cost: next() reads two shared cache lines, one of which seldom changes; no system call, no
 /// allocation. A gap costs a binary search over the index. thread: one.
-template <class Hooks = NoReadHooks>
+template <class Hooks = NoReadHooks, class Memory = SharedMemory>
 class BasicFeedLogReader {
  public:
-  /// Maps the log behind a descriptor read-only; the descriptor may be closed afterwards.
-  /// populate: map every page now rather than at first touch. errors: see FeedLogView::map.
-  static transports::Expected<BasicFeedLogReader> map(int fd, bool populate = true,
-                                                      Hooks hooks = {}) {
-    auto view = FeedLogView::map(fd, populate);
-    if (!view) return tl::unexpected(view.error());
-    return BasicFeedLogReader(std::move(*view), hooks);
-  }
-  /// A reader in the writer's own process, through its mapping. The writer must outlive it.
-  static BasicFeedLogReader attach(const FeedLogWriter& writer, Hooks hooks = {}) noexcept {
-    return BasicFeedLogReader(FeedLogView::attach(writer), hooks);
+  using View = BasicFeedLogView<Memory>;
+  using Line = BasicIndexLine<Memory>;
+
+  /// view: of memory that outlives the reader.
+  explicit BasicFeedLogReader(const View& view, Hooks hooks = {}) noexcept
+      : view_(view), hooks_(hooks) {
+    seek_live();
   }
 
   /// The next frame is the first one published from now on.
@@ -109,7 +112,7 @@ class BasicFeedLogReader {
 
   /// Gives the next frame, if there is one. Status as ReadStatus says.
   [[nodiscard]] ReadStatus next(Frame& out) noexcept {
-    const IndexLine& line = view_.lines[next_ & view_.line_mask];
+    const Line& line = view_.lines[next_ & view_.line_mask];
     const std::uint64_t sequence = line.sequence.load(std::memory_order_acquire);
     if (sequence != next_) {
       // Never used, the lap before, or the wanted frame staged: not published yet. Else: lapped.
@@ -130,7 +133,7 @@ class BasicFeedLogReader {
 
   /// True if everything read from frame.data up to now was the frame. False: throw it away.
   [[nodiscard]] bool confirm(const Frame& frame) const noexcept {
-    order_bytes_before_limit();
+    Memory::order_bytes_before_limit();
     return whole(frame.offset);
   }
 
@@ -139,7 +142,7 @@ class BasicFeedLogReader {
   [[nodiscard]] bool copy(const Frame& frame, std::span<std::byte> to) noexcept {
     if (to.size() < frame.length || !whole(frame.offset)) return false;
     hooks_.before_copy();
-    load_shared_bytes(to.data(), frame.data, frame.length);
+    Memory::load_bytes(to.data(), frame.data, frame.length);
     hooks_.after_copy();
     return confirm(frame);
   }
@@ -158,18 +161,13 @@ class BasicFeedLogReader {
   }
 
  private:
-  BasicFeedLogReader(FeedLogView view, Hooks hooks) noexcept
-      : view_(std::move(view)), hooks_(hooks) {
-    seek_live();
-  }
-
   // True if the bytes from `offset` on were not yet free to be overwritten.
   [[nodiscard]] bool whole(std::uint64_t offset) const noexcept {
     return offset + view_.ring_mask + 1 >=
            view_.control->write_limit.load(std::memory_order_acquire);
   }
 
-  static void read_line(const IndexLine& line, Frame& out) noexcept {
+  static void read_line(const Line& line, Frame& out) noexcept {
     constexpr auto kAcquire = std::memory_order_acquire;
     out.offset = line.offset.load(kAcquire);
     const std::uint64_t length_topic = line.length_topic.load(kAcquire);
@@ -194,7 +192,7 @@ class BasicFeedLogReader {
 
   // Reads where a frame lies; false if its line holds it no longer (or not yet).
   bool locate(std::uint64_t sequence, std::uint64_t& begin, std::uint64_t& end) const noexcept {
-    const IndexLine& line = view_.lines[sequence & view_.line_mask];
+    const Line& line = view_.lines[sequence & view_.line_mask];
     if (line.sequence.load(std::memory_order_acquire) != sequence) return false;
     begin = line.offset.load(std::memory_order_acquire);
     end = begin + static_cast<std::uint32_t>(line.length_topic.load(std::memory_order_acquire));
@@ -249,13 +247,11 @@ class BasicFeedLogReader {
     return ReadStatus::gap;
   }
 
-  FeedLogView view_;
+  View view_;
   std::uint64_t next_ = 1;
   std::uint64_t end_ = 0;  // stream offset right after the last frame given, if end_known_
   bool end_known_ = true;
   [[no_unique_address]] Hooks hooks_;
 };
-
-using FeedLogReader = BasicFeedLogReader<>;
 
 }  // namespace feedbench::rings

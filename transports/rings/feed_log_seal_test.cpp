@@ -11,7 +11,7 @@
 #include <cstring>
 #include <string>
 
-#include "transports/rings/feed_log_reader.hpp"
+#include "transports/rings/feed_log_mapping.hpp"
 #include "transports/rings/feed_log_writer.hpp"
 #include "transports/rings/testing/log_pattern.hpp"
 

@@ -5,7 +5,7 @@
 #include <random>
 #include <string>
 
-#include "transports/rings/feed_log_reader.hpp"
+#include "transports/rings/feed_log_mapping.hpp"
 #include "transports/rings/feed_log_writer.hpp"
 #include "transports/rings/testing/log_pattern.hpp"
 

@@ -11,8 +11,6 @@
 namespace feedbench::rings {
 namespace {
 
-constexpr std::uint64_t kLimitStepsPerLap = 16;
-
 std::string fault_in(const FeedLogOptions& options) {
   if (!std::has_single_bit(options.ring_bytes) || options.ring_bytes < kSharedPageBytes ||
       options.ring_bytes > (std::size_t{2} << 30)) {
@@ -68,29 +66,26 @@ transports::Expected<FeedLogWriter> FeedLogWriter::create(const FeedLogOptions& 
   return FeedLogWriter(std::move(*file), std::move(*mapping), options, index_offset);
 }
 
+// The file is all zeros, which is what unused lines are: touching each would fault it in.
 FeedLogWriter::FeedLogWriter(MemoryFile file, MirroredMapping mapping,
                              const FeedLogOptions& options, std::size_t index_offset)
-    : ring_(mapping.ring()),
-      ring_mask_(options.ring_bytes - 1),
-      line_mask_(options.index_lines - 1),
-      limit_step_(options.ring_bytes / kLimitStepsPerLap),
+    : BasicFeedLogAppender(new (mapping.base()) FeedLogControl{},
+                           reinterpret_cast<IndexLine*>(mapping.base() + index_offset),
+                           mapping.ring(), options.ring_bytes, options.index_lines),
+      stats_(new (mapping.base() + kSharedPageBytes) ProxyStats{}),
       descriptor_(std::move(file.descriptor)),
       mapping_(std::move(mapping)),
       huge_pages_refused_(std::move(file.huge_pages_refused)) {
-  std::byte* const base = mapping_.base();
-  control_ = new (base) FeedLogControl{};
-  stats_ = new (base + kSharedPageBytes) ProxyStats{};
-  // The file is all zeros, which is what unused lines are: touching each would fault it in.
-  lines_ = reinterpret_cast<IndexLine*>(base + index_offset);
-  control_->version = kFeedLogVersion;
-  control_->index_line_bytes = kIndexLineBytes;
-  control_->ring_bytes = options.ring_bytes;
-  control_->index_lines = options.index_lines;
-  control_->stats_offset = kSharedPageBytes;
-  control_->index_offset = index_offset;
-  control_->ring_offset = mapping_.head_bytes();
-  control_->page_bytes = file.page_bytes;
-  control_->magic = kFeedLogMagic;
+  auto* const control = reinterpret_cast<FeedLogControl*>(mapping_.base());
+  control->version = kFeedLogVersion;
+  control->index_line_bytes = kIndexLineBytes;
+  control->ring_bytes = options.ring_bytes;
+  control->index_lines = options.index_lines;
+  control->stats_offset = kSharedPageBytes;
+  control->index_offset = index_offset;
+  control->ring_offset = mapping_.head_bytes();
+  control->page_bytes = file.page_bytes;
+  control->magic = kFeedLogMagic;
 }
 
 }  // namespace feedbench::rings

@@ -20,13 +20,6 @@
 namespace feedbench::rings {
 namespace {
 
-/// The one message of the protocol; the descriptor travels beside it.
-struct Hello {
-  std::uint64_t magic = kLocalShareMagic;
-  std::uint32_t version = kLocalShareVersion;
-  std::uint32_t reserved = 0;
-};
-
 constexpr int kListenBacklog = 16;
 constexpr int kLockTries = 200;  // of 10 ms
 
@@ -197,7 +190,7 @@ LocalShareServer::~LocalShareServer() {
 }
 
 bool LocalShareServer::serve(int connection) const noexcept {
-  Hello hello;
+  LocalShareHello hello;
   iovec part{&hello, sizeof(hello)};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
   msghdr message{};
@@ -293,7 +286,7 @@ transports::Expected<Descriptor> receive_log(int connection, const std::string& 
   } while (ready < 0 && errno == EINTR);
   if (ready <= 0)
     return tl::unexpected(share_error(what, path, "no answer (is the proxy stopped?)", ETIMEDOUT));
-  Hello hello;
+  LocalShareHello hello;
   hello.magic = 0;
   iovec part{&hello, sizeof(hello)};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "transports/rings/descriptor.hpp"
+#include "transports/rings/local_share_protocol.hpp"
 #include "transports/transport.hpp"
 
 /// Handing a feed log to other processes of the same user: a Unix socket that answers every
@@ -15,9 +16,6 @@
 /// more. The open connection is the sign of life: its end of file tells that the proxy is gone,
 /// however it went.
 namespace feedbench::rings {
-
-inline constexpr std::uint64_t kLocalShareMagic = 0x316572616853464cULL;  // "LFShare1"
-inline constexpr std::uint32_t kLocalShareVersion = 1;
 
 struct LocalShareOptions {
   std::string path;  ///< Of the socket; at most 107 bytes. Created with mode 0600.

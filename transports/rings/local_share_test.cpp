@@ -18,7 +18,7 @@
 #include <fstream>
 #include <vector>
 
-#include "transports/rings/feed_log_reader.hpp"
+#include "transports/rings/feed_log_mapping.hpp"
 #include "transports/rings/feed_log_writer.hpp"
 
 namespace feedbench::rings {

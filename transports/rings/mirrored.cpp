@@ -83,68 +83,20 @@ transports::Expected<MemoryFile> create_memory_file(const std::string& name, std
 transports::Expected<MirroredMapping> MirroredMapping::map(int fd, std::size_t head_bytes,
                                                            std::size_t ring_bytes, Access access,
                                                            bool populate, std::size_t page_bytes) {
-  if (ring_bytes == 0 || head_bytes % page_bytes != 0 || ring_bytes % page_bytes != 0) {
+  MirroredMapping mapping;
+  const int os_error = static_cast<MirroredRange&>(mapping).map(fd, head_bytes, ring_bytes, access,
+                                                                populate, page_bytes);
+  if (os_error == EINVAL) {
     return tl::unexpected(transports::Error{
         "map a mirrored ring: " + std::to_string(head_bytes) + " + " + std::to_string(ring_bytes) +
-            " bytes are not whole pages of " + std::to_string(page_bytes),
+            " bytes are not whole pages of " + std::to_string(page_bytes) + ", or not in the file",
         EINVAL});
   }
-  // Reserve the whole range first, so that both mappings are sure to be neighbours. Alignment to
-  // a huge page may need slack, which is given back.
-  const std::size_t wanted = head_bytes + 2 * ring_bytes;
-  const std::size_t slack = page_bytes - kSmallPageBytes;
-  void* reserved = ::mmap(nullptr, wanted + slack, PROT_NONE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (reserved == MAP_FAILED) {
-    return tl::unexpected(failed(
-        "map a mirrored ring: reserve " + std::to_string(wanted) + " bytes of addresses", errno));
-  }
-  auto* const start = static_cast<std::byte*>(reserved);
-  const auto address = reinterpret_cast<std::uintptr_t>(reserved);
-  const std::size_t skip = round_up(address, page_bytes) - address;
-  std::byte* const base = start + skip;
-  if (skip > 0) ::munmap(start, skip);
-  if (slack > skip) ::munmap(base + wanted, slack - skip);
-
-  const int protection = access == Access::read_write ? PROT_READ | PROT_WRITE : PROT_READ;
-  const int flags = MAP_SHARED | MAP_FIXED | (populate ? MAP_POPULATE : 0);
-  const bool mapped =
-      ::mmap(base, head_bytes + ring_bytes, protection, flags, fd, 0) != MAP_FAILED &&
-      ::mmap(base + head_bytes + ring_bytes, ring_bytes, protection, flags, fd,
-             static_cast<off_t>(head_bytes)) != MAP_FAILED;
-  if (!mapped) {
-    const int os_error = errno;
-    ::munmap(base, wanted);
+  if (os_error != 0) {
     return tl::unexpected(
         failed("map a mirrored ring of " + std::to_string(ring_bytes) + " bytes", os_error));
   }
-  MirroredMapping mapping;
-  mapping.base_ = base;
-  mapping.head_bytes_ = head_bytes;
-  mapping.ring_bytes_ = ring_bytes;
   return mapping;
-}
-
-MirroredMapping::MirroredMapping(MirroredMapping&& other) noexcept
-    : base_(std::exchange(other.base_, nullptr)),
-      head_bytes_(std::exchange(other.head_bytes_, 0)),
-      ring_bytes_(std::exchange(other.ring_bytes_, 0)) {}
-
-MirroredMapping& MirroredMapping::operator=(MirroredMapping&& other) noexcept {
-  if (this != &other) {
-    unmap();
-    base_ = std::exchange(other.base_, nullptr);
-    head_bytes_ = std::exchange(other.head_bytes_, 0);
-    ring_bytes_ = std::exchange(other.ring_bytes_, 0);
-  }
-  return *this;
-}
-
-MirroredMapping::~MirroredMapping() { unmap(); }
-
-void MirroredMapping::unmap() noexcept {
-  if (base_ != nullptr) ::munmap(base_, head_bytes_ + 2 * ring_bytes_);
-  base_ = nullptr;
 }
 
 transports::Expected<MirroredBuffer> MirroredBuffer::create(std::size_t capacity_bytes,

@@ -6,13 +6,12 @@
 #include <string>
 
 #include "transports/rings/descriptor.hpp"
+#include "transports/rings/mirrored_range.hpp"
 #include "transports/transport.hpp"
 
 /// Rings mapped twice, back to back, so that any stretch of up to the ring's size is contiguous
 /// memory whatever offset it starts at: nothing that reads or writes a ring ever sees its edge.
 namespace feedbench::rings {
-
-enum class Access : std::uint8_t { read_only, read_write };
 
 /// How the memory of a new anonymous file is made.
 struct MemoryOptions {
@@ -40,37 +39,13 @@ transports::Expected<MemoryFile> create_memory_file(const std::string& name, std
 /// The page size that create_memory_file is going to use at best: round sizes up to this.
 std::size_t page_bytes_wanted(const MemoryOptions& options) noexcept;
 
-/// One address range that shows a file's first `head_bytes` and then its next `ring_bytes` twice:
-///
-///     base()            base() + head_bytes                        + ring_bytes
-///     | head            | ring                                     | the same ring again |
-///
-/// thread: creation and destruction by one thread; the memory by whoever the owner lets.
-class MirroredMapping {
+/// A MirroredRange whose failures are sentences.
+class MirroredMapping : public MirroredRange {
  public:
-  /// head_bytes, ring_bytes: multiples of page_bytes; together no more than the file holds.
-  /// populate: map every page now. errors: no address space, not allowed (sealed against writing).
+  /// As MirroredRange::map. errors: sizes, no address space, not allowed (sealed against writing).
   static transports::Expected<MirroredMapping> map(int fd, std::size_t head_bytes,
                                                    std::size_t ring_bytes, Access access,
                                                    bool populate, std::size_t page_bytes = 4096);
-  MirroredMapping() noexcept = default;
-  MirroredMapping(MirroredMapping&& other) noexcept;
-  MirroredMapping& operator=(MirroredMapping&& other) noexcept;
-  MirroredMapping(const MirroredMapping&) = delete;
-  MirroredMapping& operator=(const MirroredMapping&) = delete;
-  ~MirroredMapping();
-
-  [[nodiscard]] std::byte* base() const noexcept { return base_; }
-  [[nodiscard]] std::byte* ring() const noexcept { return base_ + head_bytes_; }
-  [[nodiscard]] std::size_t head_bytes() const noexcept { return head_bytes_; }
-  [[nodiscard]] std::size_t ring_bytes() const noexcept { return ring_bytes_; }
-
- private:
-  void unmap() noexcept;
-
-  std::byte* base_ = nullptr;
-  std::size_t head_bytes_ = 0;
-  std::size_t ring_bytes_ = 0;
 };
 
 /// A private byte ring: one producer and one consumer of the same thread, for reassembly and

@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "transports/rings/feed_log_reader.hpp"
+#include "transports/rings/feed_log_mapping.hpp"
 #include "transports/rings/feed_log_writer.hpp"
 #include "transports/rings/mirrored.hpp"
 #include "transports/rings/testing/log_pattern.hpp"

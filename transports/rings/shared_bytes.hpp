@@ -83,4 +83,20 @@ inline void order_bytes_before_limit() noexcept {
 
 #endif
 
+/// How the log's hot code reaches shared memory. The model checker (testing/model_memory.hpp) puts
+/// its own in this place, so what it explores is the code that runs.
+struct SharedMemory {
+  template <class T>
+  using Atomic = std::atomic<T>;
+
+  static void load_bytes(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
+    load_shared_bytes(to, from, bytes);
+  }
+  static void store_bytes(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
+    store_shared_bytes(to, from, bytes);
+  }
+  static void order_limit_before_bytes() noexcept { rings::order_limit_before_bytes(); }
+  static void order_bytes_before_limit() noexcept { rings::order_bytes_before_limit(); }
+};
+
 }  // namespace feedbench::rings
