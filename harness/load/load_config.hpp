@@ -29,7 +29,7 @@ struct LoadConfig {
   double measure_s = 2.0;
   double drain_s = 2.0;
   std::uint64_t window_bytes =
-      1U << 20U;  ///< pace max: how far the exchange may be ahead of the slowest client
+      256U << 10U;  ///< pace max: how far the exchange may be ahead of the slowest client
   double stall_at_s =
       0.0;               ///< known-answer test: the generator stops this long after the start ...
   double stall_s = 0.0;  ///< ... for so long (0: never)

@@ -27,7 +27,7 @@ struct CaseRun {
   double measure_s = 2.0;
   double drain_s = 2.0;
   std::uint64_t ring_bytes = 16U << 20U;
-  std::uint64_t window_bytes = 1U << 20U;
+  std::uint64_t window_bytes = 256U << 10U;
   std::uint64_t seed = 1;
   verify::Limits limits;
   double stall_at_s = 0.0;  ///< known-answer tests: the generator stops then ...

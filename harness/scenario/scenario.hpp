@@ -116,7 +116,7 @@ struct Scenario {
   Placement placement;
   std::uint64_t ring_bytes = 16U << 20U;  ///< feed log of the proxy
   std::uint64_t window_bytes =
-      1U << 20U;  ///< pace max: how far the exchange may be ahead of the slowest client
+      256U << 10U;  ///< pace max: how far the exchange may be ahead of the slowest client
   double generator_lag_max = 0.25;  ///< verdict: median send lag over median latency
   double occupancy_max = 0.9;       ///< verdict: busy share of the load thread in paced runs
   bool allow_oversubscribed =

@@ -86,6 +86,19 @@ TEST(Verdict, ABusyLoadMakesAPacedRunInvalidButNotASaturatedOne) {
   EXPECT_TRUE(judged(run).valid);
 }
 
+TEST(Verdict, AWindowInWhichNothingWasSentCountsOnlyWhileASlowSystemStillDelivers) {
+  load::LoadReport run = good_run();
+  run.frames_sent_window = 0;
+  run.paced = false;
+  EXPECT_TRUE(judged(run).valid);
+  run.frames_delivered = 0;
+  expect_invalid(run, "sent nothing in the measured window");
+  run = good_run();
+  run.frames_sent_window = 0;
+  run.paced = true;
+  expect_invalid(run, "sent nothing in the measured window");
+}
+
 TEST(Verdict, OversubscriptionIsAReasonUnlessAllowed) {
   Circumstances circumstances;
   circumstances.oversubscribed = true;
