@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -262,6 +263,17 @@ TEST(Table, ShowsEveryGroupCaseReasonAndComparison) {
   EXPECT_THAT(table, HasSubstr("floors before the run"));
   EXPECT_THAT(table, Not(HasSubstr("\x1b")));
   EXPECT_THAT(format_table(result, {.colour = true}), HasSubstr("\x1b[31mNOT MET"));
+}
+
+TEST(Table, NotesThatDifferInTheirFiguresAloneAreOneLine) {
+  Result result = synthetic_result(SyntheticKind::one_count);
+  int lag_us = 100;
+  for (Case& measured : result.groups.at(0).cases)
+    for (Repetition& repetition : measured.repetitions)
+      repetition.verdict.reasons = {fmt::format("its send lag has p99 {}.5 us", ++lag_us)};
+  const std::string table = format_table(result);
+  EXPECT_THAT(table, HasSubstr("its send lag has p99 101.5 us (so in "));
+  EXPECT_THAT(table, Not(HasSubstr("102.5 us")));
 }
 
 TEST(Table, ShowsNothingWhereNothingIsValid) {

@@ -93,36 +93,67 @@ std::string verdict_of(const Case& measured) {
   return fmt::format("{} {}/{}", valid == 0 ? "INVALID" : "valid", valid, all);
 }
 
-/// Every reason given, once, with how many repetitions gave it.
-std::vector<std::string> reasons_of(const Case& measured) {
-  std::vector<std::pair<std::string, int>> counted;
-  for (const Repetition& repetition : measured.repetitions) {
-    for (const std::string& reason : repetition.verdict.reasons) {
-      const auto found = std::ranges::find(counted, reason, &std::pair<std::string, int>::first);
-      if (found == counted.end()) {
-        counted.emplace_back(reason, 1);
-      } else {
-        ++found->second;
+/// The reasons of a group's repetitions, alike ones together: those that differ in their figures alone are one line with
+/// the first's figures.
+class Notes {
+ public:
+  void add(const Case& measured) {
+    for (const Repetition& repetition : measured.repetitions)
+      for (const std::string& reason : repetition.verdict.reasons) add(measured.name, reason);
+  }
+
+  [[nodiscard]] std::string text() const {
+    std::string out;
+    for (const Note& note : notes_) {
+      out += fmt::format("  note: {}: {}", note.first_case, note.first_reason);
+      if (note.cases > 1) {
+        out += fmt::format(" (so in {} repetitions of {} cases)", note.repetitions, note.cases);
+      } else if (note.repetitions > 1) {
+        out += fmt::format(" ({} repetitions)", note.repetitions);
       }
+      out += '\n';
     }
+    return out;
   }
-  std::vector<std::string> lines;
-  for (const auto& [reason, times] : counted) {
-    lines.push_back(times == 1 ? reason : fmt::format("{} ({} repetitions)", reason, times));
+
+ private:
+  struct Note {
+    std::string kind;  // the reason without its figures
+    std::string first_case;
+    std::string first_reason;
+    std::string last_case;
+    int cases = 1;
+    int repetitions = 1;
+  };
+
+  void add(const std::string& name, const std::string& reason) {
+    std::string kind = reason;
+    std::erase_if(kind,
+                  [](char letter) { return (letter >= '0' && letter <= '9') || letter == '.'; });
+    const auto found = std::ranges::find(notes_, kind, &Note::kind);
+    if (found == notes_.end()) {
+      notes_.push_back({kind, name, reason, name});
+      return;
+    }
+    ++found->repetitions;
+    found->cases += found->last_case != name;
+    found->last_case = name;
   }
-  return lines;
-}
+
+  std::vector<Note> notes_;
+};
 
 std::string group_table(const Group& group) {
   TextTable table(2);
   table.add({"system", "wait", "pace", "clients", "frame", "p50", "p99", "p99.9", "delivered",
              "bytes", "CPU s per", "KiB per", "verdict"});
   table.add({"", "", "", "", "B", "us", "us", "us", "1/s", "MB/s", "million", "client", ""});
-  std::string notes;
+  std::string skips;
+  Notes notes;
   for (const Case& measured : group.cases) {
     const Parameters& parameters = measured.parameters;
     if (measured.skipped) {
-      notes += fmt::format("  skipped: {}: {}\n", measured.name, *measured.skipped);
+      skips += fmt::format("  skipped: {}: {}\n", measured.name, *measured.skipped);
       continue;
     }
     std::string system = parameters.system;
@@ -137,11 +168,9 @@ std::string group_table(const Group& group) {
          cell_of(measured, "latency_p999_ns"), cell_of(measured, "frames_per_second"),
          cell_of(measured, "bytes_per_second"), cell_of(measured, "cpu_seconds_per_million"),
          cell_of(measured, "rss_bytes_per_client"), verdict_of(measured)});
-    for (const std::string& reason : reasons_of(measured)) {
-      notes += fmt::format("  note: {}: {}\n", measured.name, reason);
-    }
+    notes.add(measured);
   }
-  return table.text() + notes;
+  return table.text() + skips + notes.text();
 }
 
 std::string comparison_lines(const std::vector<const Comparison*>& comparisons,
