@@ -50,11 +50,27 @@ def _cases(one, count):
     return sorted(cases, key=lambda case: (case.wait != "spin", case.order))
 
 
+def _median_us(case):
+    return case.merged_latency().value_at(50) / 1000
+
+
+def _cut_us(cases):
+    """Where a bar without stages ends that would make those with stages too small to be read; None: nowhere."""
+    staged = max((_median_us(case) for case in cases if case.staged), default=0)
+    others = max((_median_us(case) for case in cases if not case.staged), default=0)
+    return 2 * staged if staged and others > 6 * staged else None
+
+
 def _draw_row(axes, cases, count, notes):
     whole, inside = axes
     names = [f"{case.label}, {case.wait}" for case in cases]
+    cut = _cut_us(cases)
     for position, case in enumerate(cases):
-        _draw_bar(whole, inside, position, case, notes)
+        if cut and _median_us(case) > cut:
+            _draw_cut_bar(whole, position, case, cut)
+            _add(notes, "A bar that ends in an arrow is longer than the axis.")
+        else:
+            _draw_bar(whole, inside, position, case, notes)
     for axis in axes:
         axis.set_yticks(range(len(cases)))
         axis.set_ylim(len(cases) - 0.45, -0.55)
@@ -76,8 +92,15 @@ def _hatched(axis, position, start, width):
         axis.barh(position, width, BAR, left=start, facecolor="white", edgecolor=style.MUTED, hatch="////", linewidth=0.6)
 
 
+def _draw_cut_bar(axis, position, case, cut):
+    _hatched(axis, position, 0, cut)
+    axis.annotate(
+        f"\u2192 {_median_us(case):,.0f}", (cut, position), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8.5
+    )
+
+
 def _draw_bar(whole, inside, position, case, notes):
-    middle = case.merged_latency().value_at(50) / 1000
+    middle = _median_us(case)
     if not case.staged:
         _hatched(whole, position, 0, middle)
     else:
@@ -98,7 +121,7 @@ def _draw_bar(whole, inside, position, case, notes):
         _note_absent(case, found, notes)
     whole.plot([middle, middle], [position - 0.42, position + 0.42], color="black", linewidth=2, solid_capstyle="butt")
     whole.annotate(
-        f"{middle:.1f}",
+        f"{middle:,.1f}",
         (max(middle, _end_of(whole, position)), position),
         xytext=(5, 0),
         textcoords="offset points",
