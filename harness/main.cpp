@@ -7,8 +7,10 @@
 #include "harness/runner/run_command.hpp"
 #include "mock_exchange/recording/commands.hpp"
 #include "reference/program/exit_codes.hpp"
+#include "reference/program/standard_descriptors.hpp"
 
 int main(int argc, char** argv) {
+  feedbench::program::open_standard_descriptors();
   using namespace feedbench;
   CLI::App app("Measures how fast, how many and at what cost one market-data WebSocket is shared",
                "feedbench");

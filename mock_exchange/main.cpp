@@ -18,6 +18,7 @@
 #include "mock_exchange/program_options.hpp"
 #include "reference/program/exit_codes.hpp"
 #include "reference/program/placement.hpp"
+#include "reference/program/standard_descriptors.hpp"
 #include "reference/program/status_lines.hpp"
 #include "reference/program/stop_signals.hpp"
 #include "transports/tsc_calibration.hpp"
@@ -98,6 +99,7 @@ class Program {
       : options_(options),
         status_(options.status_fd),
         stop_event_(io_, ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    value_or_fail(program::check_status_descriptor(options_.status_fd), program::kExitCannotStart);
     if (options_.cpu >= 0)
       value_or_fail(program::pin_to_cpu(options_.cpu), program::kExitCannotStart);
     const auto clock = value_or_fail(transports::TscClock::calibrate(), program::kExitCannotStart);
@@ -220,6 +222,7 @@ int run(int argc, const char* const* argv) {
 }  // namespace feedbench::mock_exchange
 
 int main(int argc, char** argv) {
+  feedbench::program::open_standard_descriptors();
   using feedbench::mock_exchange::Failure;
   try {
     return feedbench::mock_exchange::run(argc, argv);

@@ -9,6 +9,16 @@
 
 namespace feedbench::program {
 
+transports::Expected<void> check_status_descriptor(int fd) {
+  if (fd == -1) return {};
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY) return {};
+  return tl::make_unexpected(
+      transports::Error{"--status-fd " + std::to_string(fd) +
+                            ": not open for writing (pass a descriptor that the program inherits)",
+                        EBADF});
+}
+
 StatusLines::StatusLines(int fd) : fd_(fd) {
   if (fd_ >= 0) ::fcntl(fd_, F_SETFD, FD_CLOEXEC);
 }

@@ -3,7 +3,12 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string_view>
 
+#include "transports/transport.hpp"
+
 namespace feedbench::program {
+
+/// Errors: --status-fd names a descriptor that is not open for writing. -1 is good: none was named.
+transports::Expected<void> check_status_descriptor(int fd);
 
 /// What a program tells the one that started it: one JSON object a line, {"event": NAME, ...}, on an inherited
 /// descriptor (--status-fd N). Without a descriptor nothing is written. A reader that went away is not an error.

@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <sstream>
 
 #include "reference/program/exit_codes.hpp"
@@ -162,6 +163,16 @@ std::string joined(const std::vector<std::string>& faults) {
   return fmt::format("{}", fmt::join(faults, "\n"));
 }
 
+/// Empty, or why node cannot be the value of key.
+std::string shape_fault(const std::string& key, const YAML::Node& node) {
+  if (node.IsMap()) return "expected a value, found a map";
+  if (!node.IsSequence()) return {};
+  if (key != "subscribe") return "expected a value, found a list";
+  const bool plain = std::all_of(node.begin(), node.end(),
+                                 [](const YAML::Node& item) { return item.IsScalar(); });
+  return plain ? "" : "expected a list of values";
+}
+
 std::string scalar_or_list(const YAML::Node& node) {
   if (!node.IsSequence()) return node.Scalar();
   std::vector<std::string> items;
@@ -170,12 +181,18 @@ std::string scalar_or_list(const YAML::Node& node) {
 }
 
 Expected<std::string> read_file(const std::string& path) {
-  std::ifstream file(path);
-  if (!file)
-    return tl::make_unexpected(Error{fmt::format("--config {}: cannot be opened", path), 0});
-  std::ostringstream all;
-  all << file.rdbuf();
-  return all.str();
+  constexpr std::size_t kBytesMax = 1u << 20;
+  const auto refuse = [&path](const char* why) {
+    return tl::make_unexpected(Error{fmt::format("--config {}: {}", path, why), 0});
+  };
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return refuse("cannot be opened");
+  std::string all(kBytesMax + 1, '\0');
+  file.read(all.data(), static_cast<std::streamsize>(all.size()));
+  if (file.bad()) return refuse("cannot be read (is it a file?)");
+  all.resize(static_cast<std::size_t>(file.gcount()));
+  if (all.size() > kBytesMax) return refuse("is longer than 1 MiB, so not a configuration");
+  return all;
 }
 
 bool is_loopback(const std::string& address) {
@@ -188,7 +205,10 @@ Expected<void> apply_yaml(ProxyConfig& config, const std::string& yaml_text,
                           const std::string& origin) {
   YAML::Node root;
   try {
-    root = YAML::Load(yaml_text);
+    const std::vector<YAML::Node> documents = YAML::LoadAll(yaml_text);
+    if (documents.size() > 1)
+      return tl::make_unexpected(Error{origin + ": expected one document, found several", 0});
+    if (!documents.empty()) root = documents.front();
   } catch (const YAML::Exception& failure) {
     return tl::make_unexpected(Error{fmt::format("{}:{}:{}: {}", origin, failure.mark.line + 1,
                                                  failure.mark.column + 1, failure.msg),
@@ -200,6 +220,7 @@ Expected<void> apply_yaml(ProxyConfig& config, const std::string& yaml_text,
   std::vector<std::string> names;
   for (const Option& option : options()) names.push_back(option.key);
   std::vector<std::string> faults;
+  std::set<std::string> seen;
   for (const auto& entry : root) {
     const YAML::Mark mark = entry.first.Mark();
     const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "?";
@@ -210,8 +231,12 @@ Expected<void> apply_yaml(ProxyConfig& config, const std::string& yaml_text,
       faults.push_back(where + program::unknown_name("key", key, names));
       continue;
     }
-    if (entry.second.IsMap()) {
-      faults.push_back(where + key + ": expected a value, found a map");
+    if (!seen.insert(key).second) {
+      faults.push_back(where + key + ": given twice");
+      continue;
+    }
+    if (const std::string fault = shape_fault(key, entry.second); !fault.empty()) {
+      faults.push_back(where + key + ": " + fault);
       continue;
     }
     const std::string wrong = found->read(config, scalar_or_list(entry.second));
@@ -231,7 +256,7 @@ std::vector<std::string> validate(const ProxyConfig& config) {
         "--upstream is missing: the WebSocket to share, for example --upstream "
         "ws://127.0.0.1:9443/ws");
   } else if (const auto url = websocket::parse_url(config.upstream); !url) {
-    faults.push_back("--upstream " + config.upstream + ": " + url.error().message);
+    faults.push_back("--upstream: " + url.error().message);  // which leaves a password out
   }
   check(config.venue == "raw" || config.venue == "binance" || config.venue == "alpaca",
         program::unknown_name("venue", config.venue, {"raw", "binance", "alpaca"}));
@@ -243,12 +268,12 @@ std::vector<std::string> validate(const ProxyConfig& config) {
                     "reaches it may read the feed",
                     transports::to_string(config.listen)));
   check(std::has_single_bit(config.ring_bytes) && config.ring_bytes >= (64u << 10) &&
-            config.ring_bytes <= (1ull << 34),
-        fmt::format("--ring-bytes {}: must be a power of two from 65536 to 17179869184",
+            config.ring_bytes <= (1ull << 31),
+        fmt::format("--ring-bytes {}: must be a power of two from 65536 to 2147483648",
                     config.ring_bytes));
   check(std::has_single_bit(config.index_lines) && config.index_lines >= 1024 &&
-            config.index_lines <= (1ull << 28),
-        fmt::format("--index-lines {}: must be a power of two from 1024 to 268435456",
+            config.index_lines <= (1ull << 26),
+        fmt::format("--index-lines {}: must be a power of two from 1024 to 67108864",
                     config.index_lines));
   check(config.message_max_bytes >= 1 && config.message_max_bytes <= config.ring_bytes / 8,
         fmt::format("--message-max-bytes {}: must be from 1 to an eighth of --ring-bytes ({})",
@@ -263,6 +288,10 @@ std::vector<std::string> validate(const ProxyConfig& config) {
   check(config.backoff_first_ms >= 1 && config.backoff_first_ms <= config.backoff_longest_ms,
         "--backoff-first-ms: must be from 1 to --backoff-longest-ms");
   check(config.upstream_idle_ms >= 1000, "--upstream-idle-ms: must be at least 1000");
+  check(config.upstream_open_timeout_ms >= 1, "--upstream-open-timeout-ms: must be at least 1");
+  check(config.client_handshake_timeout_ms >= 1, "--client-handshake-timeout-ms: must be at least 1");
+  check(config.client_close_timeout_ms >= 1, "--client-close-timeout-ms: must be at least 1");
+  check(config.cpu >= -1, fmt::format("--cpu {}: must be a CPU number, or -1 for none", config.cpu));
   return faults;
 }
 
@@ -299,7 +328,7 @@ Expected<CommandLine> parse_command_line(int argc, const char* const* argv) {
     return tl::make_unexpected(Error{std::string(failure.what()) + " (see feedproxy --help)", 0});
   }
 
-  if (!config_file.empty()) {
+  if (app.count("--config") != 0) {
     const auto text = read_file(config_file);
     if (!text) return tl::make_unexpected(text.error());
     if (auto applied = apply_yaml(line.config, *text, config_file); !applied)

@@ -71,6 +71,20 @@ TEST(ProxyConfig, ABrokenFileSaysWhere) {
   EXPECT_TRUE(apply_yaml(config, "", "f"));
 }
 
+TEST(ProxyConfig, TakesNothingSilentlyThatItDoesNotUse) {
+  const auto fault = [](const std::string& yaml) {
+    ProxyConfig config;
+    const auto applied = apply_yaml(config, yaml, "f");
+    return applied ? std::string("accepted") : applied.error().message;
+  };
+  EXPECT_EQ(fault("clients_max: 3\nclients_max: 5\n"), "f:2:1: clients_max: given twice");
+  EXPECT_EQ(fault("venue: [raw]\n"), "f:1:1: venue: expected a value, found a list");
+  EXPECT_EQ(fault("subscribe: [[a], b]\n"), "f:1:1: subscribe: expected a list of values");
+  EXPECT_EQ(fault("subscribe: &a [*a]\n"), "f:1:1: subscribe: expected a list of values");
+  EXPECT_EQ(fault("venue: raw\n---\nvenue: raw\n"), "f: expected one document, found several");
+  EXPECT_EQ(fault("subscribe: [a, b]\n"), "accepted");
+}
+
 TEST(ProxyConfig, RefusesWhatCannotBe) {
   const auto fault = [](std::vector<const char*> arguments) {
     const auto line = parse(std::move(arguments));
@@ -87,6 +101,21 @@ TEST(ProxyConfig, RefusesWhatCannotBe) {
   EXPECT_THAT(fault({kUpstream, "--clients-max", "-1"}), HasSubstr("not a whole number"));
   EXPECT_THAT(fault({kUpstream, "--nonsense"}), HasSubstr("--nonsense"));
   EXPECT_THAT(fault({kUpstream, "--config", "/nowhere.yaml"}), HasSubstr("/nowhere.yaml"));
+  EXPECT_THAT(fault({kUpstream, "--config", ""}), HasSubstr("cannot be opened"));
+  EXPECT_THAT(fault({kUpstream, "--config", "/"}), HasSubstr("cannot be read"));
+  EXPECT_THAT(fault({kUpstream, "--config", "/dev/zero"}), HasSubstr("longer than 1 MiB"));
+  EXPECT_THAT(fault({kUpstream, "--ring-bytes", "4294967296"}), HasSubstr("2147483648"));
+  EXPECT_THAT(fault({kUpstream, "--index-lines", "134217728"}), HasSubstr("67108864"));
+  EXPECT_THAT(fault({kUpstream, "--cpu", "-2"}), HasSubstr("--cpu -2"));
+  EXPECT_THAT(fault({kUpstream, "--client-handshake-timeout-ms", "0"}), HasSubstr("at least 1"));
+  EXPECT_THAT(fault({kUpstream, "--upstream-open-timeout-ms", "0"}), HasSubstr("at least 1"));
+}
+
+TEST(ProxyConfig, NeverPrintsAPasswordOfTheUrl) {
+  const auto line = parse({"--upstream", "wss://me:unmistakable@venue.example/"});
+  ASSERT_FALSE(line);
+  EXPECT_THAT(line.error().message, HasSubstr("passwords are not supported"));
+  EXPECT_THAT(line.error().message, Not(HasSubstr("unmistakable")));
 }
 
 TEST(ProxyConfig, ListensBeyondLoopbackOnlyWhenTold) {

@@ -11,6 +11,7 @@
 
 #include "reference/program/exit_codes.hpp"
 #include "reference/program/placement.hpp"
+#include "reference/program/standard_descriptors.hpp"
 #include "reference/proxy/config.hpp"
 #include "reference/proxy/run_proxy.hpp"
 #include "transports/rings/local_share.hpp"
@@ -64,6 +65,7 @@ T value_or_throw(transports::Expected<T> expected) {
 
 int serve(const proxy::CommandLine& line) {
   const proxy::ProxyConfig& config = line.config;
+  if (auto good = program::check_status_descriptor(line.status_fd); !good) throw good.error();
   program::StatusLines status(line.status_fd);
   if (config.cpu >= 0)
     if (auto pinned = program::pin_to_cpu(config.cpu); !pinned) throw pinned.error();
@@ -99,6 +101,7 @@ int serve(const proxy::CommandLine& line) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  feedbench::program::open_standard_descriptors();
   spdlog::set_default_logger(spdlog::stderr_logger_st("feedproxy"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %n %l: %v");
   const auto line = proxy::parse_command_line(argc, argv);
@@ -109,7 +112,9 @@ int main(int argc, char** argv) {
   if (line->exit_code >= 0) return line->exit_code;
   if (line->print_config) {
     std::fputs(proxy::to_yaml(line->config).c_str(), stdout);
-    return ExitCode::kExitOk;
+    if (std::fflush(stdout) == 0) return ExitCode::kExitOk;
+    std::perror("feedproxy: --print-config: standard output");
+    return ExitCode::kExitCannotStart;
   }
   if (line->parent_death) program::die_with_parent();
   try {

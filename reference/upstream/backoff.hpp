@@ -23,8 +23,11 @@ class Backoff {
     return half + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(half));
   }
 
-  /// The connection held: the next wait is the first again.
-  void reset() noexcept { attempts_ = 0; }
+  /// A connection was good for lived_ns. If that is at least the longest wait, the next wait is the first again: a venue
+  /// that takes connections and drops them at once is not stormed.
+  void lived(std::int64_t lived_ns) noexcept {
+    if (lived_ns >= longest_ns_) attempts_ = 0;
+  }
 
   [[nodiscard]] std::uint32_t attempts() const noexcept { return attempts_; }
 

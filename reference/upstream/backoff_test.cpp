@@ -16,7 +16,9 @@ TEST(Backoff, DoublesUpToTheLongestAndStaysInTheUpperHalf) {
     EXPECT_LT(wait, ceiling) << i;
     ceiling = std::min<std::int64_t>(1000, ceiling * 2);
   }
-  backoff.reset();
+  backoff.lived(999);
+  EXPECT_GE(backoff.next_ns(), 500) << "a connection that was dropped soon is no reason to hurry";
+  backoff.lived(1000);
   EXPECT_LT(backoff.next_ns(), 100);
 }
 

@@ -288,8 +288,8 @@ class UpstreamLink {
         state_ = State::live;
         ever_ready_ = true;
         ingest_.filtering(false);
-        backoff_.reset();
-        deadline_ = transport_.now() + options_.idle_ns;
+        ready_at_ = transport_.now();
+        deadline_ = ready_at_ + options_.idle_ns;
         owner_.upstream_ready();
         return;
       case venues::LoginStatus::retry:
@@ -374,6 +374,7 @@ class UpstreamLink {
 
   void lose(std::string why) {
     const bool was_open = state_ == State::login || state_ == State::live;
+    if (state_ == State::live) backoff_.lived(transport_.now().ns - ready_at_.ns);
     state_ = State::waiting;
     if (conn_.valid())
       close_when_flushed();
@@ -418,6 +419,7 @@ class UpstreamLink {
   std::uint32_t generation_ = 0;
   transports::MonotonicInstant deadline_;
   transports::MonotonicInstant retry_at_;
+  transports::MonotonicInstant ready_at_;
   std::string where_;
   std::string venue_said_;
   std::optional<websocket::ClientHandshake> handshake_;

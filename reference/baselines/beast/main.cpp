@@ -7,6 +7,7 @@
 #include "reference/baselines/beast/beast_server.hpp"
 #include "reference/program/exit_codes.hpp"
 #include "reference/program/placement.hpp"
+#include "reference/program/standard_descriptors.hpp"
 
 namespace {
 
@@ -28,6 +29,7 @@ nlohmann::json as_json(const baselines::BeastCounters& counters) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  feedbench::program::open_standard_descriptors();
   CLI::App app(
       "A plain Boost.Beast WebSocket client and fan-out server, as written from Beast's examples: "
       "a baseline.");

@@ -8,6 +8,7 @@
 #include "reference/baselines/relay/relay.hpp"
 #include "reference/program/exit_codes.hpp"
 #include "reference/program/placement.hpp"
+#include "reference/program/standard_descriptors.hpp"
 #include "reference/websocket/url.hpp"
 #include "transports/epoll/epoll_transport.hpp"
 #include "transports/io_uring/io_uring_transport.hpp"
@@ -107,6 +108,7 @@ int run(const Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  feedbench::program::open_standard_descriptors();
   CLI::App app(
       "Copies one TCP connection to many over a chosen transport, without WebSocket: the floor.");
   Arguments arguments;

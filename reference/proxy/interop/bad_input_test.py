@@ -1,13 +1,15 @@
 """feedproxy against clients, exchanges and command lines that are wrong."""
 import os
+import re
 import signal
 import socket
 import struct
+import subprocess
 import unittest
 
 from fan_out import FanOutTest, some_frames
 from foreign_clients import SESSIONS, session_messages
-from programs import EXIT_CANNOT_START, EXIT_OK, EXIT_REFUSED, EXIT_USAGE, make_certificates
+from programs import BIN, EXIT_CANNOT_START, EXIT_OK, EXIT_REFUSED, EXIT_USAGE, make_certificates
 from raw_websocket import (BINARY, CLOSE, PING, PONG, TEXT, close_frame, connect, frame, open_websocket)
 
 MEBIBYTE = 1 << 20
@@ -334,6 +336,23 @@ class BadExchanges(ProxyTest):
             self.assertEqual(received.payload, b"whole")
 
 
+class UnsteadyExchange(FanOutTest):
+    program = "feedproxy"
+    arguments = ("--venue", "raw", "--backoff-first-ms", "4", "--backoff-longest-ms", "60000")
+
+    def test_an_exchange_that_drops_each_connection_once_it_is_ready_is_not_stormed(self):
+        exchange = self.exchange()
+        proxy = self.start_against(exchange)
+        for _ in range(6):
+            self.accept_upstream(proxy, exchange).close()
+            proxy.event("upstream_lost")
+        self.accept_upstream(proxy, exchange)
+        self.assertEqual(self.stop(proxy), EXIT_OK)
+        waits = [int(each) for each in re.findall(r"trying again in (\d+) ms", proxy.error_text())]
+        self.assertGreaterEqual(waits[5], 64)
+        self.assertLess(waits[0], 4)
+
+
 class MockExchangeFaults(ProxyTest):
     def test_an_exchange_that_closes_mid_frame_is_reached_again_and_the_client_gets_whole_messages(self):
         recording = SESSIONS / "binance-small.jsonl.zst"
@@ -521,6 +540,28 @@ class Ends(ProxyTest):
         self.assert_fails_with_one_sentence(second, EXIT_CANNOT_START, str(path), "in use")
         self.assertTrue(path.exists())
         self.assertEqual(program.stop(), EXIT_OK)
+
+    def test_standard_descriptors_that_are_closed_never_become_something_else(self):
+        exchange = self.exchange()
+        for transport in ("select", "epoll", "io_uring"):
+            with self.subTest(transport=transport):
+                command = [BIN / self.program, *self.arguments, "--upstream", exchange.url(), "--listen", "127.0.0.1:0",
+                           "--transport", transport]
+                program = subprocess.Popen(["sh", "-c", "exec \"$@\" 0<&- 1>&- 2>&-", "sh", *map(str, command)])
+                self.addCleanup(program.wait)
+                self.addCleanup(program.kill)
+                exchange.accept_websocket().close()
+                exchange.accept_websocket()
+                for fd in range(3):
+                    self.assertEqual(os.readlink(f"/proc/{program.pid}/fd/{fd}"), "/dev/null")
+                program.terminate()
+                self.assertEqual(program.wait(), EXIT_OK)
+
+    def test_a_status_descriptor_that_is_not_open_is_one_sentence_and_exit_code_3(self):
+        run = subprocess.run([BIN / self.program, "--upstream", "ws://127.0.0.1:1/", "--listen", "127.0.0.1:0",
+                              "--status-fd", "77"], capture_output=True, text=True)
+        self.assertEqual(run.returncode, EXIT_CANNOT_START)
+        self.assertIn("--status-fd 77", run.stderr)
 
     def test_a_file_at_the_local_socket_path_is_left_alone(self):
         path = self.temporary_directory() / "precious"
