@@ -18,7 +18,6 @@ namespace feedbench::mock_exchange {
 namespace json = venues::json_scan;
 using transports::Error;
 using transports::Expected;
-using venues::Venue;
 
 namespace {
 
@@ -99,15 +98,15 @@ const char* add_alpaca(SessionBuilder& builder, const recording::Frame& frame) {
 }
 
 /// Returns what is wrong with the frame, or null.
-const char* add_frame(SessionBuilder& builder, const recording::Frame& frame, Venue venue) {
+const char* add_frame(SessionBuilder& builder, const recording::Frame& frame, venues::Venue venue) {
   if (frame.data.size() > kFramePayloadBytesMax) return "a frame of more than 64 MiB";
   switch (venue) {
-    case Venue::binance:
+    case venues::Venue::binance:
       add_binance(builder, frame);
       break;
-    case Venue::alpaca:
+    case venues::Venue::alpaca:
       return add_alpaca(builder, frame);
-    case Venue::raw:
+    case venues::Venue::raw:
       builder.add(frame.data, frame.t_ns, kNoTopic, frame.binary);
       break;
   }
@@ -117,7 +116,7 @@ const char* add_frame(SessionBuilder& builder, const recording::Frame& frame, Ve
 }  // namespace
 
 Expected<std::shared_ptr<const PreparedSession>> load_session(const std::filesystem::path& path,
-                                                              Venue venue,
+                                                              venues::Venue venue,
                                                               const LoadOptions& options) {
   auto reader = recording::RecordingReader::open(path);
   if (!reader) return tl::unexpected(reader.error());

@@ -25,10 +25,6 @@ std::string fault_in(const FeedLogOptions& options) {
   return {};
 }
 
-std::size_t round_up(std::size_t bytes, std::size_t unit) {
-  return (bytes + unit - 1) / unit * unit;
-}
-
 }  // namespace
 
 transports::Expected<FeedLogWriter> FeedLogWriter::create(const FeedLogOptions& options) {

@@ -22,10 +22,6 @@ transports::Error failed(const std::string& what, int os_error) {
   return {what + ": " + std::strerror(os_error), os_error};
 }
 
-std::size_t round_up(std::size_t bytes, std::size_t unit) {
-  return (bytes + unit - 1) / unit * unit;
-}
-
 Descriptor open_memfd(const std::string& name, unsigned flags) {
   int fd = ::memfd_create(name.c_str(), flags | kNoExecSeal);
   if (fd < 0 && errno == EINVAL) fd = ::memfd_create(name.c_str(), flags);

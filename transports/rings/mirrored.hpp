@@ -32,6 +32,11 @@ struct MemoryFile {
   std::string huge_pages_refused;  ///< Empty, or why huge pages were asked for and not given.
 };
 
+/// bytes, or the next multiple of unit above it.
+constexpr std::size_t round_up(std::size_t bytes, std::size_t unit) noexcept {
+  return (bytes + unit - 1) / unit * unit;
+}
+
 /// Creates an anonymous file of at least `bytes`.
 /// name: shown in /proc/<pid>/maps only. errors: no memory, no descriptor. Cost: see MemoryOptions.
 transports::Expected<MemoryFile> create_memory_file(const std::string& name, std::size_t bytes,
