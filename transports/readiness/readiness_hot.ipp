@@ -64,7 +64,7 @@ std::size_t ReadinessTransport<P>::poll(H& handler, MonotonicInstant deadline) {
   }
   if (!deferred_.empty()) run_deferred(handler);
   expire_lingering();
-  if (clock_) clock_->follow(TscInstant::now());
+  if (clock_) clock_->follow(woke ? wake_stamp_ : TscInstant::now());
   return callbacks_;
 }
 
@@ -76,7 +76,9 @@ bool ReadinessTransport<P>::hot_was_idle(H& handler) {
   const ConnectionSlot& slot = table_[hot_];
   if (slot.state == ConnectionState::open && !slot.paused) {
     wake_stamp_ = TscInstant::now();
+    woken_to_read_ = true;
     read_some(handler, hot_);
+    woken_to_read_ = false;
   }
   const bool idle = callbacks_ == 0 && deferred_.empty() && ready_.empty() &&
                     !wake_requested_.load(std::memory_order_relaxed);
@@ -179,7 +181,9 @@ ssize_t ReadinessTransport<P>::receive(ConnectionSlot& slot, std::span<std::byte
                                        RxStamps& stamps) noexcept {
   ++counters_.system_calls;
   stamps.wake = wake_stamp_;
-  stamps.read = TscInstant::now();
+  // The look at the hot connection is its read: one reading of the clock for both.
+  stamps.read = woken_to_read_ ? wake_stamp_ : TscInstant::now();
+  woken_to_read_ = false;
   if (!slot.nic_stamps) return receive_plain(slot.descriptor, space);
   WallInstant nic;
   const ssize_t received = receive_stamped(slot.descriptor, space, nic);

@@ -139,6 +139,7 @@ class ReadinessTransport {
   std::optional<TscClock> clock_;  // made with the first connection that wants stamps
   TransportCounters counters_;
   TscInstant wake_stamp_;
+  bool woken_to_read_ = false;  // wake_stamp_ was taken right before the read that comes now
   std::size_t callbacks_ = 0;
   std::uint32_t hot_ = kNoIndex;  // the one connection that connect() opened, when spinning
   bool hot_stale_ = false;        // connections of connect() came or went
