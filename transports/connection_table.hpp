@@ -50,6 +50,8 @@ struct alignas(64) ConnectionSlot {
   bool accepted;
   bool nic_stamps;
   bool lend_memory;
+  bool late_ack;
+  bool backlogged;  // its last chunk was larger than kLateAckBytesMax
   bool paused;    // the handler had no space
   bool readable;  // an edge was seen and the socket not yet drained
   bool hang_up;   // the peer is gone: read to the end, a short read does not mean drained
@@ -144,6 +146,7 @@ class ConnectionTable {
     slot.accepted = accepted;
     slot.nic_stamps = options.nic_stamps;
     slot.lend_memory = options.lend_memory;
+    slot.late_ack = options.late_ack;
     return {index, generation};
   }
 

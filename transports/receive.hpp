@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 
 #include <array>
+#include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <ctime>
@@ -34,13 +35,13 @@ inline WallInstant find_nic_stamp(msghdr& message) noexcept {
   return {};
 }
 
-/// Receives without waiting. returns what recv() does; errno is set.
-inline ssize_t receive_plain(int descriptor, std::span<std::byte> space) noexcept {
-  return ::recv(descriptor, space.data(), space.size(), MSG_DONTWAIT);
+/// Receives without waiting. flags: MSG_PEEK or 0. returns what recv() does; errno is set.
+inline ssize_t receive_plain(int descriptor, std::span<std::byte> space, int flags) noexcept {
+  return ::recv(descriptor, space.data(), space.size(), MSG_DONTWAIT | flags);
 }
 
 /// The same with the kernel's stamp of the segment that holds the last byte.
-inline ssize_t receive_stamped(int descriptor, std::span<std::byte> space,
+inline ssize_t receive_stamped(int descriptor, std::span<std::byte> space, int flags,
                                WallInstant& nic) noexcept {
   alignas(cmsghdr) std::array<std::byte, kStampControlBytes> control;
   iovec to{space.data(), space.size()};
@@ -49,9 +50,23 @@ inline ssize_t receive_stamped(int descriptor, std::span<std::byte> space,
   message.msg_iovlen = 1;
   message.msg_control = control.data();
   message.msg_controllen = control.size();
-  const ssize_t received = ::recvmsg(descriptor, &message, MSG_DONTWAIT);
+  const ssize_t received = ::recvmsg(descriptor, &message, MSG_DONTWAIT | flags);
   if (received > 0) nic = find_nic_stamp(message);
   return received;
+}
+
+/// Takes `bytes` that were received with MSG_PEEK off the socket without copying them; the kernel acknowledges them now.
+/// returns 0, or the errno that prevents it.
+inline int consume_peeked(int descriptor, std::size_t bytes) noexcept {
+  while (bytes != 0) {
+    const ssize_t n = ::recv(descriptor, nullptr, bytes, MSG_DONTWAIT | MSG_TRUNC);
+    if (n > 0) {
+      bytes -= static_cast<std::size_t>(n);
+    } else if (n == 0 || errno != EINTR) {
+      return n == 0 ? ECONNRESET : errno;
+    }
+  }
+  return 0;
 }
 
 /// Sends what the socket takes without waiting. returns what send() does; errno is set.

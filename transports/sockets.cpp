@@ -185,6 +185,11 @@ int take_error(int descriptor) noexcept {
   return os_error;
 }
 
+void delay_acks(int descriptor) noexcept {
+  const int off = 0;
+  ::setsockopt(descriptor, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof(off));
+}
+
 CloseInfo close_info(int os_error) noexcept {
   switch (os_error) {
     case 0:

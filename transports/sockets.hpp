@@ -38,6 +38,9 @@ void set_reset_on_close(int descriptor) noexcept;
 /// The pending error of a socket (SO_ERROR), which this call clears.
 int take_error(int descriptor) noexcept;
 
+/// Lets the kernel delay its acknowledgements (TCP_QUICKACK off). Of an open connection: opening one resets it.
+void delay_acks(int descriptor) noexcept;
+
 /// Builds "listen epoll: bind 127.0.0.1:80: Permission denied (hint)".
 Error make_error(std::string_view what, std::string_view detail, int os_error,
                  std::string_view hint = {});

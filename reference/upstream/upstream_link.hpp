@@ -78,6 +78,7 @@ class UpstreamLink {
     transports::ConnOptions options;
     options.nic_stamps = options_.nic_stamps;
     options.lend_memory = true;
+    options.late_ack = true;
     auto conn = transport_.connect(endpoint, options);
     if (!conn) return lose(conn.error().message);
     conn_ = *conn;

@@ -251,6 +251,7 @@ void IoUringTransport::accepted(H& handler, std::uint32_t listener, std::uint32_
     const Conn conn = take_slot(result, ConnectionState::open, listeners_[listener].options, true);
     if (conn.valid()) {
       table_[conn.index].readable = true;
+      if (table_[conn.index].late_ack) sockets::delay_acks(result);
       ++callbacks_;
       handler.on_open(conn, true);
       if (table_[conn.index].state == ConnectionState::open) arm_receive(handler, conn.index);
@@ -385,6 +386,7 @@ void IoUringTransport::polled(H& handler, std::uint32_t index) {
     } else {
       slot.state = ConnectionState::open;
       slot.readable = true;
+      if (slot.late_ack) sockets::delay_acks(slot.descriptor);
       ++callbacks_;
       handler.on_open(table_.handle(index), false);
       if (slot.state == ConnectionState::open) arm_receive(handler, index);

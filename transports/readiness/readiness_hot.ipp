@@ -178,15 +178,15 @@ void ReadinessTransport<P>::finish_connect(H& handler, std::uint32_t index) {
 
 template <class P>
 ssize_t ReadinessTransport<P>::receive(ConnectionSlot& slot, std::span<std::byte> space,
-                                       RxStamps& stamps) noexcept {
+                                       int flags, RxStamps& stamps) noexcept {
   ++counters_.system_calls;
   stamps.wake = wake_stamp_;
   // The look at the hot connection is its read: one reading of the clock for both.
   stamps.read = woken_to_read_ ? wake_stamp_ : TscInstant::now();
   woken_to_read_ = false;
-  if (!slot.nic_stamps) return receive_plain(slot.descriptor, space);
+  if (!slot.nic_stamps) return receive_plain(slot.descriptor, space, flags);
   WallInstant nic;
-  const ssize_t received = receive_stamped(slot.descriptor, space, nic);
+  const ssize_t received = receive_stamped(slot.descriptor, space, flags, nic);
   if (received <= 0) return received;
   if (nic.present()) {
     stamps.nic = clock_->to_tsc(nic);
@@ -215,8 +215,11 @@ void ReadinessTransport<P>::read_some(H& handler, std::uint32_t index) {
         return;
       }
     }
+    // recv() would send the ACK before it returns, which takes longer than all that is done with a message here. So the
+    // message is read with MSG_PEEK, handed on, and only then taken off the socket.
+    const bool peek = slot.late_ack && !slot.backlogged;
     RxStamps stamps;
-    const ssize_t received = receive(slot, space, stamps);
+    const ssize_t received = receive(slot, space, peek ? MSG_PEEK : 0, stamps);
     if (received <= 0) {
       if (received < 0 && errno == EINTR) continue;
       if (received < 0 && errno == EAGAIN) {
@@ -237,7 +240,17 @@ void ReadinessTransport<P>::read_some(H& handler, std::uint32_t index) {
     // would be missed.
     const bool drained = bytes < space.size() && !slot.hang_up;
     if (drained) slot.readable = false;
+    slot.backlogged = bytes > kLateAckBytesMax;
     handler.on_receive(conn, space.first(bytes), stamps);
+    if (peek && slot.generation == conn.generation && slot.descriptor >= 0) {
+      ++counters_.system_calls;
+      if (const int os_error = consume_peeked(slot.descriptor, bytes); os_error != 0) [[unlikely]] {
+        if (slot.state == ConnectionState::open || slot.state == ConnectionState::failed) {
+          finish(handler, index, sockets::close_info(os_error));
+        }
+        return;
+      }
+    }
     if (slot.generation != conn.generation ||
         (slot.state != ConnectionState::open && slot.state != ConnectionState::failed)) {
       return;

@@ -104,7 +104,8 @@ class ReadinessTransport {
   void linger(std::uint32_t index) noexcept;
   void end_linger(std::uint32_t index) noexcept;
   void expire_lingering() noexcept;
-  ssize_t receive(ConnectionSlot& slot, std::span<std::byte> space, RxStamps& stamps) noexcept;
+  ssize_t receive(ConnectionSlot& slot, std::span<std::byte> space, int flags,
+                  RxStamps& stamps) noexcept;
 
   template <class H>
   void dispatch(H& handler, Token token, Ready ready);

@@ -44,19 +44,40 @@ struct CrampedEpoll : EpollTransport {
       : EpollTransport((options.receive_buffer_bytes = 64, options)) {}
 };
 
+/// All connections acknowledge late.
+template <class T>
+struct LateAck : T {
+  using T::T;
+  Expected<Endpoint> listen(const Endpoint& endpoint, ConnOptions options) {
+    options.late_ack = true;
+    return T::listen(endpoint, options);
+  }
+  Expected<Conn> connect(const Endpoint& endpoint, ConnOptions options) {
+    options.late_ack = true;
+    return T::connect(endpoint, options);
+  }
+};
+
 using Implementations =
     ::testing::Types<Subject<SelectTransport, Wait::spin>, Subject<SelectTransport, Wait::block>,
                      Subject<EpollTransport, Wait::spin>, Subject<EpollTransport, Wait::block>,
                      Subject<IoUringTransport, Wait::spin>, Subject<IoUringTransport, Wait::block>,
                      // The same under conditions that are rare in life.
                      Subject<CooperativeIoUring, Wait::spin>, Subject<CrampedIoUring, Wait::block>,
-                     Subject<CrampedEpoll, Wait::spin>,
+                     Subject<CrampedEpoll, Wait::spin>, Subject<LateAck<EpollTransport>, Wait::spin>,
+                     Subject<LateAck<SelectTransport>, Wait::block>,
+                     Subject<LateAck<IoUringTransport>, Wait::block>,
+                     Subject<LateAck<CrampedEpoll>, Wait::block>,
                      // Decorated.
                      Subject<ChopTransport<EpollTransport>, Wait::spin>,
                      Subject<ChopTransport<IoUringTransport>, Wait::block>,
                      Subject<DelayTransport<SelectTransport>, Wait::spin>,
                      Subject<DelayTransport<IoUringTransport>, Wait::block>>;
 
+template <class T>
+inline constexpr bool kAcksLate = false;
+template <class T>
+inline constexpr bool kAcksLate<LateAck<T>> = true;
 template <class T>
 inline constexpr bool kIsDelayed = false;
 template <class T>

@@ -324,6 +324,29 @@ TYPED_TEST(ConformanceStreams, StampsIntoLentMemoryToo) {
   EXPECT_TRUE(this->recorder_.of(conn).stamps.back().nic.present());
 }
 
+TYPED_TEST(ConformanceStreams, AcknowledgesLateWhenAsked) {
+  using Subject = typename TestFixture::T;
+  if (std::string_view(Subject::name()) == "io_uring") GTEST_SKIP() << "a ring receives and acknowledges in one";
+  if (kIsDelayed<Subject> || kIsChopped<Subject>) GTEST_SKIP() << "hands on later, or in parts";
+  auto [conn, peer] = this->with_raw_peer({.late_ack = true});
+  std::uint32_t unacknowledged = 0;
+  this->recorder_.received = [&, &from = peer](Conn, std::span<std::byte>) {
+    unacknowledged = from.segments_unacknowledged();
+  };
+  std::size_t bytes = 0;
+  unsigned late = 0;
+  for (int i = 0; i < 150; ++i) {
+    unacknowledged = 0;
+    ASSERT_EQ(peer.send(pattern(10)), 10);
+    bytes += 10;
+    ASSERT_TRUE(this->run_until([&] { return this->recorder_.of(conn).received.size() == bytes; }));
+    late += unacknowledged;
+    EXPECT_EQ(peer.segments_unacknowledged(), 0u);
+  }
+  // A new connection is acknowledged at once for a while; so is one that is left waiting for 40 ms.
+  EXPECT_GE(late, 75u);
+}
+
 TYPED_TEST(ConformanceStreams, GivesNoStampThatWasNotAskedFor) {
   auto [conn, peer] = this->with_raw_peer();
   ASSERT_EQ(peer.send(pattern(10)), 10);

@@ -191,7 +191,7 @@ TYPED_TEST(ConformancePoll, AllocatesNothingPerMessageAfterWarmUp) {
 
 TYPED_TEST(ConformancePoll, NeedsFewSystemCallsPerMessage) {
   if (kIsDelayed<typename TestFixture::T> || kIsChopped<typename TestFixture::T> ||
-      std::is_same_v<typename TestFixture::T, CrampedEpoll> ||
+      std::is_base_of_v<CrampedEpoll, typename TestFixture::T> ||
       std::is_same_v<typename TestFixture::T, CrampedIoUring>) {
     GTEST_SKIP() << "made to be slow";
   }
@@ -211,8 +211,9 @@ TYPED_TEST(ConformancePoll, NeedsFewSystemCallsPerMessage) {
   const double messages = static_cast<double>(after.receives - before.receives);
   const double calls = static_cast<double>(after.system_calls - before.system_calls) / messages;
   ::testing::Test::RecordProperty("system_calls_per_message", std::to_string(calls));
-  // A wait, a receive and a send; io_uring does all three in one.
-  EXPECT_LE(calls, std::string_view(TestFixture::T::name()) == "io_uring" ? 1.6 : 3.1);
+  // A wait, a receive and a send; io_uring does all three in one. Late, the acknowledgement is a call of its own.
+  const double readiness = kAcksLate<typename TestFixture::T> ? 4.1 : 3.1;
+  EXPECT_LE(calls, std::string_view(TestFixture::T::name()) == "io_uring" ? 1.6 : readiness);
 }
 
 TYPED_TEST(ConformancePoll, ManySendsAreOneSystemCallOnARing) {

@@ -51,6 +51,13 @@ class RawSocket {
     require(::listen(made.descriptor_, 64), "listen");
     return made;
   }
+  /// What it has sent and the other end has not acknowledged.
+  [[nodiscard]] std::uint32_t segments_unacknowledged() const {
+    tcp_info info{};
+    socklen_t bytes = sizeof(info);
+    require(::getsockopt(descriptor_, IPPROTO_TCP, TCP_INFO, &info, &bytes), "TCP_INFO");
+    return info.tcpi_unacked;
+  }
   [[nodiscard]] Endpoint endpoint() const {
     sockaddr_in address{};
     socklen_t bytes = sizeof(address);

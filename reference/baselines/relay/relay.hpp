@@ -63,7 +63,7 @@ class Relay {
   transports::Expected<transports::Endpoint> start() {
     auto bound = transport_.listen(options_.listen, {});
     if (!bound) return bound;
-    auto upstream = transport_.connect(options_.upstream, {.lend_memory = true});
+    auto upstream = transport_.connect(options_.upstream, {.lend_memory = true, .late_ack = true});
     if (!upstream) return tl::make_unexpected(upstream.error());
     upstream_ = *upstream;
     upstream_open_ = true;
