@@ -52,9 +52,9 @@ struct alignas(64) ConnectionSlot {
   bool lend_memory;
   bool late_ack;
   bool backlogged;  // its last chunk was larger than kLateAckBytesMax
-  bool paused;    // the handler had no space
-  bool readable;  // an edge was seen and the socket not yet drained
-  bool hang_up;   // the peer is gone: read to the end, a short read does not mean drained
+  bool paused;      // the handler had no space
+  bool readable;    // an edge was seen and the socket not yet drained
+  bool hang_up;     // the peer is gone: read to the end, a short read does not mean drained
   CloseReason close_reason;
   int close_error;
   std::int64_t linger_deadline_ns;

@@ -149,15 +149,15 @@ inline constexpr std::size_t kLateAckBytesMax = 16 * 1024;
 
 /// How one connection (or each accepted one, for listen) behaves.
 struct ConnOptions {
-  bool no_delay = true;       ///< TCP_NODELAY.
-  bool nic_stamps = false;    ///< Ask the kernel for receive stamps (stage 1).
-  bool lend_memory = false;   ///< Receive straight into Handler::receive_space(conn) (the feed log)
-                              ///< instead of transport memory.
+  bool no_delay = true;      ///< TCP_NODELAY.
+  bool nic_stamps = false;   ///< Ask the kernel for receive stamps (stage 1).
+  bool lend_memory = false;  ///< Receive straight into Handler::receive_space(conn) (the feed log)
+                             ///< instead of transport memory.
   /// The kernel acknowledges a small chunk when on_receive has returned, not before: what the handler sends leaves
   /// first. select and epoll: one more system call for each chunk of at most kLateAckBytesMax. io_uring: delayed
   /// acknowledgements (TCP_QUICKACK off), which spares every other one.
   bool late_ack = false;
-  int send_buffer_bytes = 0;  ///< SO_SNDBUF; 0 keeps the kernel's default and its auto-tuning.
+  int send_buffer_bytes = 0;     ///< SO_SNDBUF; 0 keeps the kernel's default and its auto-tuning.
   int receive_buffer_bytes = 0;  ///< SO_RCVBUF; 0 likewise.
 };
 

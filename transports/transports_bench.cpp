@@ -1,4 +1,4 @@
-// Round trips and fan-out of each transport, beside the same done with plain sockets. Every answer is checked before
+// Round trips, one way and fan-out of each transport, beside the same done with plain sockets. Every answer is checked before
 // anything is timed. The peer lives in a second thread that spins on plain sockets, so on two cores nothing is shared but
 // the kernel.
 #include <arpa/inet.h>
@@ -20,6 +20,7 @@
 #include "transports/epoll/epoll_transport.hpp"
 #include "transports/io_uring/io_uring_transport.hpp"
 #include "transports/select/select_transport.hpp"
+#include "transports/tsc_calibration.hpp"
 
 namespace {
 
@@ -140,13 +141,52 @@ class Peer {
   std::thread thread_;
 };
 
+/// The far end of a feed: sends one message each time it is told to, and says when it began to.
+class Sender {
+ public:
+  explicit Sender(int descriptor) : descriptor_(descriptor) {
+    thread_ = std::thread([this] { run(); });
+  }
+  ~Sender() {
+    asked_.store(kStop);
+    thread_.join();
+    ::close(descriptor_);
+  }
+  Sender(const Sender&) = delete;
+  Sender& operator=(const Sender&) = delete;
+  void send_one() { asked_.fetch_add(1, std::memory_order_release); }
+  /// When the last message was sent; valid once it has arrived.
+  [[nodiscard]] TscInstant sent_at() const { return {sent_at_.load(std::memory_order_acquire)}; }
+
+ private:
+  static constexpr std::uint64_t kStop = UINT64_MAX;
+  void run() {
+    const Message out = message(2);
+    for (std::uint64_t done = 0;; ++done) {
+      std::uint64_t asked;
+      while ((asked = asked_.load(std::memory_order_acquire)) == done) {
+      }
+      if (asked == kStop) return;
+      sent_at_.store(TscInstant::now().ticks, std::memory_order_release);
+      if (::send(descriptor_, out.data(), out.size(), MSG_NOSIGNAL) < 0) return;
+    }
+  }
+
+  int descriptor_;
+  std::atomic<std::uint64_t> asked_{0};
+  std::atomic<std::uint64_t> sent_at_{0};
+  std::thread thread_;
+};
+
 struct Near {
+  TscInstant received_at;
   std::vector<Conn> open;
   std::size_t received = 0;
   std::size_t in_flight = 0;
   bool wrong = false;
   void on_open(Conn conn, bool) { open.push_back(conn); }
   void on_receive(Conn, std::span<std::byte> bytes, const RxStamps&) {
+    received_at = TscInstant::now();
     const Message expected = message(2);
     wrong |= std::memcmp(bytes.data(), expected.data() + received % kMessageBytes, 1) != 0;
     received += bytes.size();
@@ -220,6 +260,28 @@ void round_trip(benchmark::State& state) {
                          benchmark::Counter::kAvgIterations);
 }
 
+/// From the call of send() in another thread to on_receive, as a proxy's upstream: spinning, into lent memory.
+template <class T, bool LateAck>
+void one_way(benchmark::State& state) {
+  Near near;
+  TransportOptions options;
+  options.wait = Wait::spin;
+  T transport(options);
+  const PlainListener listener;
+  transport.connect(listener.endpoint(), {.lend_memory = true, .late_ack = LateAck}).value();
+  Sender sender(listener.accept());
+  while (near.open.empty()) transport.poll(near, transport.now() + 1'000'000);
+  const TscClock clock = TscClock::calibrate().value();
+  for (auto _ : state) {
+    const std::size_t until = near.received + kMessageBytes;
+    sender.send_one();
+    while (near.received < until) transport.poll(near, MonotonicInstant{INT64_MAX});
+    state.SetIterationTime(static_cast<double>(clock.to_ns(near.received_at - sender.sent_at())) *
+                           1e-9);
+  }
+  if (near.wrong) state.SkipWithError("the bytes are wrong");
+}
+
 template <class T, Wait W>
 void fan_out(benchmark::State& state) {
   Rig<T, W> rig(kFanOut, {});
@@ -268,6 +330,14 @@ void register_transport() {
         function)
         ->UseRealTime();
   };
+  const auto add_one_way = [&](const std::string& variant, auto function) {
+    benchmark::RegisterBenchmark(
+        ("BM_" + name + "/one_way/" + variant + "/" + std::to_string(kMessageBytes)).c_str(),
+        function)
+        ->UseManualTime();
+  };
+  add_one_way("early_ack", one_way<T, false>);
+  add_one_way("late_ack", one_way<T, true>);
   constexpr auto kPeer = Opens::peer;
   constexpr auto kSelf = Opens::transport;
   add("round_trip", "spin", round_trip<T, Wait::spin, false, false, kPeer>);

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -53,13 +55,19 @@ bool read_only(const std::vector<std::string>& items, scenario::Selector& out, s
   return true;
 }
 
-int write_files(const RunArguments& arguments, const report::Result& result) {
-  const fs::path folder = arguments.out;
+/// Makes the folder of the results before the first run: nobody should wait minutes to learn that it cannot be written.
+/// returns what is wrong, empty if nothing.
+std::string prepare_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error)
-    return fail(program::kExitCannotStart,
-                fmt::format("cannot make {}: {}", folder.string(), error.message()));
+  if (error) return fmt::format("--out: cannot make {}: {}", folder.string(), error.message());
+  if (::access(folder.c_str(), W_OK | X_OK) != 0)
+    return fmt::format("--out: cannot write into {}: {}", folder.string(), std::strerror(errno));
+  return {};
+}
+
+int write_files(const RunArguments& arguments, const report::Result& result) {
+  const fs::path folder = arguments.out;
   report::write_result(result, (folder / "result.json").string());
   fmt::print("result   {}\n", (folder / "result.json").string());
   if (arguments.csv) {
@@ -89,6 +97,10 @@ int run(const RunArguments& arguments, const std::vector<std::string>& command_l
   options.progress_on_terminal = ::isatty(2) == 1;
   options.command_line = command_line;
 
+  if (!arguments.out.empty()) {
+    if (fault = prepare_folder(arguments.out); !fault.empty())
+      return fail(program::kExitCannotStart, fault);
+  }
   const program::StopSignals signals(nullptr, nullptr);
   auto outcome = run_scenario(*scenario, options);
   if (!outcome) return fail(program::kExitCannotStart, outcome.error().message);

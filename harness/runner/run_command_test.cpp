@@ -121,6 +121,14 @@ TEST_F(RunCommand, AScenarioThatIsNotThereExitsWithTwo) {
   EXPECT_THAT(errors_, HasSubstr("/nonexistent.yaml: the scenario file cannot be opened"));
 }
 
+TEST_F(RunCommand, AFolderThatCannotBeMadeIsToldBeforeTheFirstRun) {
+  const fs::path file = folder_.path() / "file";
+  std::ofstream(file) << "precious";
+  EXPECT_EQ(run({"run", write(kSmall).string(), "--out", (file / "out").string()}), 3);
+  EXPECT_THAT(errors_, HasSubstr("--out: cannot make " + (file / "out").string()));
+  EXPECT_THAT(errors_, Not(HasSubstr("1/1")));
+}
+
 TEST_F(RunCommand, AnUnknownOnlyKeyIsSuggestedARightOne) {
   EXPECT_EQ(run({"run", write(kSmall).string(), "--only", "client=2"}), 2);
   EXPECT_THAT(errors_, HasSubstr("clients"));

@@ -264,7 +264,8 @@ class ScenarioParser {
     flags(map, "tls", block.tls);
     flags(map, "stamps", block.stamps);
     each_scalar(map.get("payload_bytes"), "payload_bytes", faults_, [&](const YAML::Node& item) {
-      if (const auto v = scalar_whole(item, "payload_bytes", kPayloadBytesMin, kPayloadBytesMax, faults_)) {
+      if (const auto v =
+              scalar_whole(item, "payload_bytes", kPayloadBytesMin, kPayloadBytesMax, faults_)) {
         block.payload_bytes.push_back(static_cast<std::uint32_t>(*v));
       }
     });

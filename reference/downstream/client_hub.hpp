@@ -29,7 +29,8 @@ struct HubOptions {
       5'000'000'000;  ///< For what is left of a frame, our Close and the client's.
   std::uint64_t client_message_max_bytes =
       64 * 1024;  ///< Clients have nothing to say; a larger message is 1009.
-  std::string allow_origin = "";  ///< The one Origin a browser may come from; "*": any; empty: none. No Origin is always good.
+  std::string allow_origin =
+      "";  ///< The one Origin a browser may come from; "*": any; empty: none. No Origin is always good.
 };
 
 /// All WebSocket clients of the proxy: their handshake, their control frames, their stream (FanOut), their end.

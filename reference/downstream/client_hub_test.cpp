@@ -49,8 +49,8 @@ std::string server_frame(Opcode opcode, std::string_view payload) {
   return out;
 }
 std::string server_close(websocket::CloseCode code, std::string_view reason) {
-  return server_frame(Opcode::close, websocket::as_text(
-                                         websocket::make_close_payload(code, reason).span()));
+  return server_frame(Opcode::close,
+                      websocket::as_text(websocket::make_close_payload(code, reason).span()));
 }
 std::string client_frame(Opcode opcode, std::string_view payload) {
   std::string out(websocket::kHeaderBytesMax + payload.size(), '\0');
@@ -178,8 +178,9 @@ TEST_F(ClientHubTest, EvictsASlowClientAtAnyByteWithAWholeFrameAndClose1013) {
     std::size_t whole = 0;
     for (const std::size_t frame : {204u, 254u, 244u})
       if (whole < std::min(cut, range.size())) whole += frame;
-    const std::string close = server_close(websocket::CloseCode::try_again_later,
-                                           "too slow: further behind the feed than this proxy allows");
+    const std::string close =
+        server_close(websocket::CloseCode::try_again_later,
+                     "too slow: further behind the feed than this proxy allows");
     EXPECT_EQ(wire, range.substr(0, whole) + close) << "cut at " << cut;
     EXPECT_TRUE(hub_.owns(fast)) << "others are unaffected";
 
@@ -284,7 +285,8 @@ TEST_F(ClientHubTest, CutsAClientThatDoesNotFinishItsHandshakeOrItsCloseInTime) 
   const Conn c = connect(2);
   hub_.stop();  // b and c are told 1001, a has not come far enough
   EXPECT_EQ(transport_.aborted, std::vector<std::uint32_t>{0});
-  EXPECT_TRUE(take_wire(b).ends_with(server_close(websocket::CloseCode::going_away, "proxy stops")));
+  EXPECT_TRUE(
+      take_wire(b).ends_with(server_close(websocket::CloseCode::going_away, "proxy stops")));
   say(c, client_frame(Opcode::close, ""));
   EXPECT_EQ(transport_.closed, std::vector<std::uint32_t>{2});
   transport_.time = transport_.time + 6'000'000'000;

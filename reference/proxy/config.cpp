@@ -168,8 +168,8 @@ std::string shape_fault(const std::string& key, const YAML::Node& node) {
   if (node.IsMap()) return "expected a value, found a map";
   if (!node.IsSequence()) return {};
   if (key != "subscribe") return "expected a value, found a list";
-  const bool plain = std::all_of(node.begin(), node.end(),
-                                 [](const YAML::Node& item) { return item.IsScalar(); });
+  const bool plain =
+      std::all_of(node.begin(), node.end(), [](const YAML::Node& item) { return item.IsScalar(); });
   return plain ? "" : "expected a list of values";
 }
 
@@ -289,9 +289,11 @@ std::vector<std::string> validate(const ProxyConfig& config) {
         "--backoff-first-ms: must be from 1 to --backoff-longest-ms");
   check(config.upstream_idle_ms >= 1000, "--upstream-idle-ms: must be at least 1000");
   check(config.upstream_open_timeout_ms >= 1, "--upstream-open-timeout-ms: must be at least 1");
-  check(config.client_handshake_timeout_ms >= 1, "--client-handshake-timeout-ms: must be at least 1");
+  check(config.client_handshake_timeout_ms >= 1,
+        "--client-handshake-timeout-ms: must be at least 1");
   check(config.client_close_timeout_ms >= 1, "--client-close-timeout-ms: must be at least 1");
-  check(config.cpu >= -1, fmt::format("--cpu {}: must be a CPU number, or -1 for none", config.cpu));
+  check(config.cpu >= -1,
+        fmt::format("--cpu {}: must be a CPU number, or -1 for none", config.cpu));
   return faults;
 }
 

@@ -16,8 +16,8 @@ using websocket::Opcode;
 
 std::string frame(Opcode opcode, std::string_view payload, bool fin = true) {
   std::string out(websocket::kHeaderBytesMax + payload.size(), '\0');
-  const std::size_t size = websocket::build_server_frame(
-      std::as_writable_bytes(std::span(out)), opcode, websocket::as_bytes(payload), fin);
+  const std::size_t size = websocket::build_server_frame(std::as_writable_bytes(std::span(out)),
+                                                         opcode, websocket::as_bytes(payload), fin);
   out.resize(size);
   return out;
 }
@@ -156,7 +156,8 @@ TEST_F(LogIngestTest, GivesStageOneToTheMessageThatEndsTheChunkAndToNoOther) {
   feed(frame(Opcode::text, "c") + frame(Opcode::text, "d").substr(0, 1), rx);
   std::vector<bool> has_nic;
   rings::Frame out;
-  while (reader.next(out) == rings::ReadStatus::frame) has_nic.push_back(out.stamps().nic.present());
+  while (reader.next(out) == rings::ReadStatus::frame)
+    has_nic.push_back(out.stamps().nic.present());
   EXPECT_EQ(has_nic, (std::vector<bool>{false, true, false}));
 }
 

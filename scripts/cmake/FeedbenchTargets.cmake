@@ -9,6 +9,7 @@ if(FEEDBENCH_FAST_BUILD)
   add_executable(feedbench_precompiled_program EXCLUDE_FROM_ALL "${CMAKE_BINARY_DIR}/precompiled/empty.cpp")
   foreach(kind IN ITEMS library program)
     target_link_libraries(feedbench_precompiled_${kind} PRIVATE feedbench_flags)
+    set_target_properties(feedbench_precompiled_${kind} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/precompiled")
     target_precompile_headers(feedbench_precompiled_${kind} PRIVATE
       <algorithm> <array> <atomic> <bit> <charconv> <chrono> <cmath> <cstdint> <cstring> <deque> <filesystem> <fstream>
       <functional> <limits> <map> <memory> <optional> <random> <set> <span> <sstream> <stdexcept> <string>

@@ -226,7 +226,8 @@ void IoUringTransport::handle(H& handler, const io_uring_cqe& completion) {
       accepted(handler, index, generation, completion.res, more);
       break;
     case Kind::backlog:
-      if (index < listener_count_ && listeners_[index].generation == generation) queue_accept(index);
+      if (index < listener_count_ && listeners_[index].generation == generation)
+        queue_accept(index);
       break;
     case Kind::wake:
       if (!more) {

@@ -177,8 +177,8 @@ void ReadinessTransport<P>::finish_connect(H& handler, std::uint32_t index) {
 }
 
 template <class P>
-ssize_t ReadinessTransport<P>::receive(ConnectionSlot& slot, std::span<std::byte> space,
-                                       int flags, RxStamps& stamps) noexcept {
+ssize_t ReadinessTransport<P>::receive(ConnectionSlot& slot, std::span<std::byte> space, int flags,
+                                       RxStamps& stamps) noexcept {
   ++counters_.system_calls;
   stamps.wake = wake_stamp_;
   // The look at the hot connection is its read: one reading of the clock for both.

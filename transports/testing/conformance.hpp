@@ -58,21 +58,20 @@ struct LateAck : T {
   }
 };
 
-using Implementations =
-    ::testing::Types<Subject<SelectTransport, Wait::spin>, Subject<SelectTransport, Wait::block>,
-                     Subject<EpollTransport, Wait::spin>, Subject<EpollTransport, Wait::block>,
-                     Subject<IoUringTransport, Wait::spin>, Subject<IoUringTransport, Wait::block>,
-                     // The same under conditions that are rare in life.
-                     Subject<CooperativeIoUring, Wait::spin>, Subject<CrampedIoUring, Wait::block>,
-                     Subject<CrampedEpoll, Wait::spin>, Subject<LateAck<EpollTransport>, Wait::spin>,
-                     Subject<LateAck<SelectTransport>, Wait::block>,
-                     Subject<LateAck<IoUringTransport>, Wait::block>,
-                     Subject<LateAck<CrampedEpoll>, Wait::block>,
-                     // Decorated.
-                     Subject<ChopTransport<EpollTransport>, Wait::spin>,
-                     Subject<ChopTransport<IoUringTransport>, Wait::block>,
-                     Subject<DelayTransport<SelectTransport>, Wait::spin>,
-                     Subject<DelayTransport<IoUringTransport>, Wait::block>>;
+using Implementations = ::testing::Types<
+    Subject<SelectTransport, Wait::spin>, Subject<SelectTransport, Wait::block>,
+    Subject<EpollTransport, Wait::spin>, Subject<EpollTransport, Wait::block>,
+    Subject<IoUringTransport, Wait::spin>, Subject<IoUringTransport, Wait::block>,
+    // The same under conditions that are rare in life.
+    Subject<CooperativeIoUring, Wait::spin>, Subject<CrampedIoUring, Wait::block>,
+    Subject<CrampedEpoll, Wait::spin>, Subject<LateAck<EpollTransport>, Wait::spin>,
+    Subject<LateAck<SelectTransport>, Wait::block>, Subject<LateAck<IoUringTransport>, Wait::block>,
+    Subject<LateAck<CrampedEpoll>, Wait::block>,
+    // Decorated.
+    Subject<ChopTransport<EpollTransport>, Wait::spin>,
+    Subject<ChopTransport<IoUringTransport>, Wait::block>,
+    Subject<DelayTransport<SelectTransport>, Wait::spin>,
+    Subject<DelayTransport<IoUringTransport>, Wait::block>>;
 
 template <class T>
 inline constexpr bool kAcksLate = false;

@@ -326,7 +326,8 @@ TYPED_TEST(ConformanceStreams, StampsIntoLentMemoryToo) {
 
 TYPED_TEST(ConformanceStreams, AcknowledgesLateWhenAsked) {
   using Subject = typename TestFixture::T;
-  if (std::string_view(Subject::name()) == "io_uring") GTEST_SKIP() << "a ring receives and acknowledges in one";
+  if (std::string_view(Subject::name()) == "io_uring")
+    GTEST_SKIP() << "a ring receives and acknowledges in one";
   if (kIsDelayed<Subject> || kIsChopped<Subject>) GTEST_SKIP() << "hands on later, or in parts";
   auto [conn, peer] = this->with_raw_peer({.late_ack = true});
   std::uint32_t unacknowledged = 0;
