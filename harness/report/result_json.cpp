@@ -2,6 +2,9 @@
 
 #include <cmath>
 #include <ctime>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <stdexcept>
 
@@ -296,9 +299,14 @@ void write_result(const Result& result, const std::string& path) {
   }
 }
 
-Result read_result(const std::string& path) {
+Result read_result(const std::string& given) {
+  const bool folder = std::filesystem::is_directory(given);  // what feedbench run --out took
+  const std::string path = folder ? given + "/result.json" : given;
   std::ifstream file(path, std::ios::binary);
-  if (!file) throw std::runtime_error(fmt::format("cannot open the result file {}", path));
+  if (!file) {
+    throw std::runtime_error(
+        fmt::format("cannot open the result file {}: {}", path, std::strerror(errno)));
+  }
   Json json;
   try {
     json = Json::parse(file);

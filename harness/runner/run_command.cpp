@@ -114,6 +114,8 @@ int run(const RunArguments& arguments, const std::vector<std::string>& command_l
   if (!arguments.out.empty()) {
     if (const int code = write_files(arguments, outcome->result); code != program::kExitOk)
       return code;
+  } else {
+    fmt::print("result   not kept (--out DIR keeps it)\n");
   }
   if (outcome->interrupted) {
     return fail(program::kExitNegative, report::interruption_of(outcome->result));

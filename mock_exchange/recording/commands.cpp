@@ -47,7 +47,9 @@ int run_inspect(const std::string& path, bool json) {
 
 int run_generate(GeneratorOptions options, const std::string& venue, const std::string& path) {
   const auto known = venues::venue_from_name(venue);
-  if (!known) return complain(known.error().message, kUsage);
+  if (!known || *known == venues::Venue::raw)
+    return complain("generate: venue \"" + venue + "\" has no generator; choose binance or alpaca",
+                    kUsage);
   options.venue = *known;
   if (const std::string faults = faults_of(options); !faults.empty()) {
     return complain("generate: " + faults, kUsage);

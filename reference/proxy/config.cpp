@@ -33,6 +33,7 @@ struct Option {
   /// Reads the text into the configuration; returns what is wrong with it, or nothing.
   std::function<std::string(ProxyConfig&, const std::string&)> read;
   std::function<std::string(const ProxyConfig&)> show;
+  std::string kind = "TEXT";  ///< For --help.
 };
 
 Option text(std::string key, std::string help, std::string ProxyConfig::*member) {
@@ -56,7 +57,7 @@ Option number(std::string key, std::string help, T ProxyConfig::*member) {
             config.*member = parsed;
             return std::string();
           },
-          [member](const ProxyConfig& config) { return fmt::format("{}", config.*member); }};
+          [member](const ProxyConfig& config) { return fmt::format("{}", config.*member); }, "N"};
 }
 
 Option on_off(std::string key, std::string help, bool ProxyConfig::*member) {
@@ -69,7 +70,8 @@ Option on_off(std::string key, std::string help, bool ProxyConfig::*member) {
         config.*member = on;
         return std::string();
       },
-      [member](const ProxyConfig& config) { return std::string(config.*member ? "on" : "off"); }};
+      [member](const ProxyConfig& config) { return std::string(config.*member ? "on" : "off"); },
+      "on|off"};
 }
 
 std::string read_listen(ProxyConfig& config, const std::string& value) {
@@ -318,8 +320,13 @@ Expected<CommandLine> parse_command_line(int argc, const char* const* argv) {
   app.add_flag("--parent-death", line.parent_death,
                "Stop when the process that started this one dies");
   std::map<std::string, std::string> given;
-  for (const Option& option : options())
-    app.add_option(flag_of(option.key), given[option.key], option.help);
+  for (const Option& option : options()) {
+    std::string shown = option.show(ProxyConfig{});
+    if (shown == "\"\"" || shown == "[]") shown.clear();
+    app.add_option(flag_of(option.key), given[option.key], option.help)
+        ->type_name(option.kind)
+        ->default_str(shown);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& failure) {

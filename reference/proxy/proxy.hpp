@@ -57,7 +57,7 @@ class Proxy {
 
   /// One turn of the event loop: what is ready, then what is due. false: stopped, everything is closed.
   bool turn() {
-    transport_.poll(*this, next_tick_);
+    transport_.poll(*this, next_due());
     if (paused_ && !hub_.log_must_wait()) resume();
     if (parts_.config.wait == transports::Wait::spin) {
       note_gap();
@@ -66,7 +66,13 @@ class Proxy {
     }
     const transports::MonotonicInstant now = transport_.now();
     if (program::StopSignals::requested() && !stopping_) begin_stop(now);
-    return now < next_tick_ || tick(now);
+    return now < next_due() || tick(now);
+  }
+
+  /// The next tick, or what the link has set itself since the last: a callback may have lost the upstream meanwhile.
+  [[nodiscard]] transports::MonotonicInstant next_due() const noexcept {
+    const transports::MonotonicInstant due = link_.next_deadline();
+    return !stopping_ && ticked_at_ < due && due < next_tick_ ? due : next_tick_;
   }
 
   // The transport's handler.
@@ -163,11 +169,11 @@ class Proxy {
     link_.on_time(now);
     hub_.on_time(now);
     if (stopping_ && (now >= give_up_at_ || (hub_.size() == 0 && link_.ended()))) return false;
+    ticked_at_ = now;
     next_tick_ = now + (stopping_ ? kStopTickNs : kTickNs);
-    const transports::MonotonicInstant due = link_.next_deadline();
-    if (!stopping_ && now < due && due < next_tick_) next_tick_ = due;
     return true;
   }
+
 
   void begin_stop(transports::MonotonicInstant now) {
     stopping_ = true;
@@ -185,6 +191,7 @@ class Proxy {
   downstream::ClientHub<T> hub_;
   upstream::UpstreamLink<T, Proxy> link_;
   transports::MonotonicInstant next_tick_;
+  transports::MonotonicInstant ticked_at_;
   transports::TscInstant last_turn_;
   std::uint32_t turns_ = 0;
   bool paused_ = false;
