@@ -118,8 +118,9 @@ TEST(Result, IsWrittenWholeAndReadBack) {
 
 TEST(Result, RefusesWhatItCannotReadWithOneSentenceThatSaysWhere) {
   const Folder folder;
-  EXPECT_EQ(error_of_reading(folder.file("none.json")),
-            "cannot open the result file " + folder.file("none.json"));
+  EXPECT_EQ(
+      error_of_reading(folder.file("none.json")),
+      "cannot open the result file " + folder.file("none.json") + ": No such file or directory");
   EXPECT_THAT(error_of_reading(folder.put("text.json", "hello")),
               HasSubstr("not JSON from byte 1 on"));
   EXPECT_THAT(error_of_reading(folder.put("list.json", "[1]")),

@@ -1,9 +1,9 @@
 #include <fmt/format.h>
 
-#include <cmath>
-#include <ctime>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>

@@ -67,7 +67,7 @@ TEST(RecordingCommands, AnswerAFaultWithOneSentenceAndTheRightExitCode) {
   expect(run("inspect " + (folder / "bad.jsonl").string()), 2,
          "bad.jsonl, line 1: must be an object");
   expect(run("generate " + (folder / "x.jsonl").string() + " --venue nasdaq"), 2,
-         "choose raw, binance or alpaca");
+         "choose binance or alpaca");
   expect(run("generate " + (folder / "x.jsonl").string() + " --seconds 0"), 2,
          "seconds must be above 0");
   expect(run("generate " + (folder / "no" / "x.jsonl").string()), 3, "No such file or directory");

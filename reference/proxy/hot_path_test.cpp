@@ -120,6 +120,14 @@ class Rig {
     ::close(venue_listener_);
   }
 
+  /// The venue goes away; returns when the proxy knows.
+  void lose_venue() {
+    ::shutdown(venue_, SHUT_RDWR);
+    while (log_->stats().upstream_losses.value() == 0) proxy_->turn();
+  }
+  [[nodiscard]] transports::MonotonicInstant next_due() const { return proxy_->next_due(); }
+  [[nodiscard]] transports::MonotonicInstant now() const { return transport_->now(); }
+
   /// Sends one message from the venue and takes it at every client.
   void relay(const std::string& wire) {
     ASSERT_EQ(::send(venue_, wire.data(), wire.size(), MSG_NOSIGNAL),
@@ -176,6 +184,14 @@ class Rig {
   std::array<int, kClients> clients_{};
   std::vector<char> inbox_ = std::vector<char>(1 << 17);
 };
+
+TEST(ProxyLife, ALossFoundWhilePollingIsRetriedWhenItWasAnnounced) {
+  spdlog::set_level(spdlog::level::err);
+  Rig<transports::EpollTransport> rig(true);
+  rig.lose_venue();
+  // The housekeeping of every half second is not what it waits for.
+  EXPECT_LE(rig.next_due().ns, rig.now().ns + upstream::LinkOptions{}.backoff_first_ns);
+}
 
 TEST(HotPathCounters, SeeAnAllocationAndACopy) {
   std::vector<char> from(1000, 'x');

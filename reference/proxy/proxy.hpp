@@ -174,7 +174,6 @@ class Proxy {
     return true;
   }
 
-
   void begin_stop(transports::MonotonicInstant now) {
     stopping_ = true;
     next_tick_ = now;
