@@ -321,7 +321,7 @@ Expected<CommandLine> parse_command_line(int argc, const char* const* argv) {
                "Stop when the process that started this one dies");
   std::map<std::string, std::string> given;
   for (const Option& option : options()) {
-    std::string shown = option.show(ProxyConfig{});
+    std::string shown = option.show(line.config);  // still the defaults
     if (shown == "\"\"" || shown == "[]") shown.clear();
     app.add_option(flag_of(option.key), given[option.key], option.help)
         ->type_name(option.kind)
