@@ -21,17 +21,12 @@
 namespace feedbench::rings {
 namespace {
 
+using testing::kLoadDivisor;
 using testing::line_matches;
 using testing::matches;
 using testing::mix;
 using testing::publish_frame;
 using testing::stage_frame;
-
-#ifdef FEEDBENCH_RINGS_WORDWISE
-constexpr std::uint64_t kLoadDivisor = 8;  // ThreadSanitizer is that much slower
-#else
-constexpr std::uint64_t kLoadDivisor = 1;
-#endif
 
 FeedLogWriter new_log(std::size_t ring_bytes, std::size_t index_lines) {
   auto writer = FeedLogWriter::create({.ring_bytes = ring_bytes, .index_lines = index_lines});

@@ -22,13 +22,8 @@
 namespace feedbench::rings {
 namespace {
 
+using testing::kLoadDivisor;
 using testing::mix;
-
-#ifdef FEEDBENCH_RINGS_WORDWISE
-constexpr std::uint64_t kLoadDivisor = 8;  // ThreadSanitizer is that much slower
-#else
-constexpr std::uint64_t kLoadDivisor = 1;
-#endif
 
 constexpr std::size_t kRingBytes = 4096;
 constexpr std::size_t kNumberBytes = 8;

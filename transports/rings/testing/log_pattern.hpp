@@ -15,6 +15,13 @@
 /// reader proves each frame whole without knowing what else was written.
 namespace feedbench::rings::testing {
 
+/// What a race test divides its rounds by.
+#ifdef FEEDBENCH_RINGS_WORDWISE
+inline constexpr std::uint64_t kLoadDivisor = 8;  // ThreadSanitizer is that much slower
+#else
+inline constexpr std::uint64_t kLoadDivisor = 1;
+#endif
+
 constexpr std::uint64_t mix(std::uint64_t value) noexcept {
   value += 0x9e3779b97f4a7c15ULL;
   value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9ULL;
