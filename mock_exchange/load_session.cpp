@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -97,6 +98,34 @@ const char* add_alpaca(SessionBuilder& builder, const recording::Frame& frame) {
   return nullptr;
 }
 
+/// True for Alpaca's own messages, and for data of its channels: nothing that Binance sends.
+bool is_plainly_alpaca(std::string_view text) {
+  venues::alpaca::Message first;
+  if (!venues::alpaca::MessageScanner(text).next(first)) return false;
+  return !venues::alpaca::channel_of_type(first.type).empty() ||
+         venues::alpaca::control_of(text).kind != venues::alpaca::ControlKind::none;
+}
+
+/// True for events and answers of Binance: nothing that Alpaca sends, whose frames are arrays of {"T":...}.
+bool is_plainly_binance(const recording::Frame& frame) {
+  const std::string_view text = frame.data;
+  if (text.starts_with(R"([{"T":)")) return false;
+  venues::binance::NameBuffer buffer;
+  return !venues::binance::stream_of(text, buffer).empty() || venues::binance::is_answer(text) ||
+         !only_stream_of(frame.conn).empty();
+}
+
+/// The venue whose frame this plainly is, if that is not the venue that was asked for.
+std::optional<venues::Venue> other_venue_of(const recording::Frame& frame, venues::Venue venue) {
+  if (frame.binary) return std::nullopt;
+  const std::string_view text = frame.data;
+  if (venue == venues::Venue::alpaca && is_plainly_binance(frame)) return venues::Venue::binance;
+  if (venue == venues::Venue::binance && !venues::binance::is_combined(text) &&
+      is_plainly_alpaca(text))
+    return venues::Venue::alpaca;
+  return std::nullopt;
+}
+
 /// Returns what is wrong with the frame, or null.
 const char* add_frame(SessionBuilder& builder, const recording::Frame& frame, venues::Venue venue) {
   if (frame.data.size() > kFramePayloadBytesMax) return "a frame of more than 64 MiB";
@@ -134,6 +163,17 @@ Expected<std::shared_ptr<const PreparedSession>> load_session(const std::filesys
       continue;
     }
     if (frame.dir != recording::Direction::rx) continue;
+    if (const auto other = other_venue_of(frame, venue)) {
+      const std::string what_to_do =
+          builder.frame_count() == 0
+              ? fmt::format("say {}{}, or {}raw to replay its frames as they are",
+                            options.venue_key, venues::to_string(*other), options.venue_key)
+              : "the recording mixes venues: take one connection of it";
+      return tl::unexpected(
+          Error{fmt::format("{}: line {} is a frame of {}, and was to be replayed as {}{} ({})",
+                            path.string(), reader->line_number(), venues::to_string(*other),
+                            options.venue_key, venues::to_string(venue), what_to_do)});
+    }
     if (const char* wrong = add_frame(builder, frame, venue)) {
       return tl::unexpected(Error{fmt::format("{}: line {}: {}, more than any venue sends",
                                               path.string(), reader->line_number(), wrong)});

@@ -17,12 +17,13 @@ namespace feedbench::mock_exchange {
 struct LoadOptions {
   std::string conn;  ///< Only frames of this connection, as the recording names it. Empty: of all.
   std::size_t frames_max = std::numeric_limits<std::size_t>::max();  ///< Stop after this many.
+  std::string venue_key = "--venue ";  ///< What the user writes before a venue's name, for errors.
 };
 
 /// Reads a recording and makes its frames ready to be sent, text byte for byte as recorded.
 /// venue: decides what a frame's topics are (binance: stream; alpaca: channel and symbol; raw:
 /// none). errors: one sentence with file and line (see RecordingReader), or that nothing in it can
-/// be replayed. Cost: about a microsecond a frame. Memory: the frames and 32 B each.
+/// be replayed, or that a frame is plainly another venue's (raw takes any). Cost: about a microsecond a frame. Memory: the frames and 32 B each.
 transports::Expected<std::shared_ptr<const PreparedSession>> load_session(
     const std::filesystem::path& path, venues::Venue venue, const LoadOptions& options = {});
 

@@ -153,6 +153,39 @@ TEST_F(LoadSession, SaysWhyThereIsNothingToReplay) {
   EXPECT_THAT(load_session(empty, Venue::raw).error().message, HasSubstr("empty"));
 }
 
+TEST_F(LoadSession, ARecordingOfAnotherVenueIsOneSentenceWithWhatWasFoundAndWhatWasAskedFor) {
+  for (const char* text :
+       {R"({"stream":"a@trade","data":1})", R"({"e":"trade","E":1,"s":"ETHUSDT"})",
+        R"({"u":1,"s":"BTCUSDT","b":"1","B":"1","a":"2","A":"1"})", R"({"result":null,"id":1})"}) {
+    const auto wrong = load_session(write({frame(0, text)}), Venue::alpaca);
+    ASSERT_FALSE(wrong) << text;
+    EXPECT_THAT(wrong.error().message,
+                HasSubstr("session.jsonl.zst: line 1 is a frame of binance, and was to be replayed "
+                          "as --venue alpaca (say --venue binance"));
+    EXPECT_EQ(wrong.error().os_error, 0);
+    EXPECT_TRUE(load_session(write({frame(0, text)}), Venue::raw));
+  }
+  for (const char* text : {R"([{"T":"success","msg":"connected"}])", R"([{"T":"t","S":"AAPL"}])",
+                           R"([{"S":"BTC/USD","T":"q"}])"}) {
+    const auto wrong =
+        load_session(write({frame(0, text)}), Venue::binance, {.conn = {}, .venue_key = "venue: "});
+    ASSERT_FALSE(wrong) << text;
+    EXPECT_THAT(wrong.error().message,
+                HasSubstr("is a frame of alpaca, and was to be replayed as venue: binance (say "
+                          "venue: alpaca"));
+  }
+}
+
+TEST_F(LoadSession, ARecordingOfTwoVenuesIsTakenOneConnectionAtATime) {
+  const auto path =
+      write({frame(0, R"({"stream":"a@trade","data":1})"), frame(1, R"([{"T":"t","S":"AAPL"}])", "/v2/sip")});
+  EXPECT_THAT(load_session(path, Venue::binance).error().message,
+              HasSubstr("line 2 is a frame of alpaca"));
+  EXPECT_THAT(load_session(path, Venue::binance).error().message, HasSubstr("one connection"));
+  EXPECT_EQ(load_session(path, Venue::binance, {.conn = "/stream"}).value()->frame_count(), 1U);
+  EXPECT_EQ(load_session(path, Venue::alpaca, {.conn = "/v2/sip"}).value()->frame_count(), 1U);
+}
+
 TEST_F(LoadSession, GivesTheFormThatWasRecordedWithoutACopy) {
   const auto path = write({frame(0, R"({"stream":"a@trade","data":{"n":1}})")});
   const auto session = load_session(path, Venue::binance).value();

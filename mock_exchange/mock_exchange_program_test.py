@@ -35,6 +35,8 @@ class MockExchange(ProgramTest):
         cases = [
             (EXIT_USAGE, ["--venue", "nasdaq", "--replay", BINANCE], ["nasdaq", "binance"]),
             (EXIT_USAGE, ["--venue", "binance"], ["--replay"]),
+            (EXIT_USAGE, ["--venue", "alpaca", "--replay", BINANCE], [BINANCE.name, "of binance", "--venue alpaca"]),
+            (EXIT_USAGE, ["--venue", "binance", "--replay", ALPACA], [ALPACA.name, "of alpaca", "--venue binance"]),
             (EXIT_USAGE, ["--replay", BINANCE], ["--venue"]),
             (EXIT_USAGE, ["--venue", "binance", "--replay", BINANCE, "--speed", "warp"], ["'warp'", "recorded"]),
             (EXIT_USAGE, ["--venue", "binance", "--replay", BINANCE, "--speed", "rate:0"], ["'rate:0'"]),
