@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   CLI::App app("Measures how fast, how many and at what cost one market-data WebSocket is shared",
                "feedbench");
   app.require_subcommand(1);
+  app.set_version_flag("--version", "feedbench " FEEDBENCH_VERSION);
   int exit_code = program::kExitOk;
   runner::add_run_command(app, argc, argv, exit_code);
   runner::add_load_command(app, exit_code);

@@ -107,7 +107,9 @@ void Connection::feed(std::span<std::byte> bytes) {
   if (phase_ == Phase::http) {
     const auto step = handshake_.feed(bytes);
     if (step.status == websocket::HandshakeStatus::need_more) return;
-    if (step.status == websocket::HandshakeStatus::failed) return refuse(handshake_.rejection());
+    if (step.status == websocket::HandshakeStatus::failed) {
+      return refuse(handshake_.status(), handshake_.error(), handshake_.rejection());
+    }
     upgrade();
     bytes = bytes.subspan(step.consumed_bytes);
   }
@@ -121,19 +123,29 @@ void Connection::feed(std::span<std::byte> bytes) {
 
 void Connection::upgrade() {
   auto port = open_port(server_->venue(), handshake_.request());
-  if (!port) return refuse(websocket::http_refusal(port.error().http_status, port.error().text));
+  if (!port) {
+    const auto& [status, text] = port.error();
+    return refuse(status, text, websocket::http_refusal(status, text));
+  }
   port_ = std::move(*port);
   phase_ = Phase::open;
   deadline_ = {};
   const TscInstant now = server_->now();
   const std::int64_t interval_ns = server_->options().ping_interval_ns;
   if (interval_ns > 0) next_ping_ = server_->after(now, interval_ns);
+  boost::system::error_code ignored;
+  const auto peer = socket_.remote_endpoint(ignored);
+  server_->note(
+      Note::Level::info, "client {} connected from {}: {}", id_,
+      transports::to_string(transports::Endpoint{peer.address().to_string(), peer.port()}),
+      handshake_.request().target);
   queue(websocket::as_bytes(handshake_.accept()));
   apply(port_->on_open(server_->ns_of(now)));
 }
 
-void Connection::refuse(const std::string& response) {
+void Connection::refuse(unsigned status, std::string_view why, const std::string& response) {
   ++server_->counters().handshakes_failed;
+  server_->note(Note::Level::warning, "client {} refused with HTTP {}: {}", id_, status, why);
   queue(websocket::as_bytes(response));
   phase_ = Phase::closing;
   broken_ = true;
@@ -268,6 +280,11 @@ bool Connection::served() const noexcept {
 void Connection::close_with(CloseCode code, std::string_view reason) {
   if (phase_ == Phase::tls || phase_ == Phase::http) return drop("");
   if (phase_ != Phase::open) return;
+  // The end of a replay, and that everything stops, are told once elsewhere.
+  if (!peer_closed_ && code != CloseCode::normal && code != CloseCode::going_away) {
+    server_->note(Note::Level::warning, "client {} closed with {}{}{}", id_,
+                  static_cast<unsigned>(code), reason.empty() ? "" : ": ", reason);
+  }
   queue_frame(Opcode::close, websocket::make_close_payload(code, reason).span());
   phase_ = Phase::closing;
   deadline_ = server_->after(server_->now(), kGoodbyeNs);
@@ -287,6 +304,12 @@ void Connection::finish() {
 void Connection::drop(std::string why) {
   if (dead()) return;
   const bool was_served = served();
+  if (port_) {
+    server_->note(Note::Level::info, "client {} gone after {} frames{}{}", id_, frames_sent_,
+                  why.empty() ? "" : ": ", why);
+  } else if (!why.empty()) {
+    server_->note(Note::Level::warning, "client {} gone before its upgrade: {}", id_, why);
+  }
   if (!why.empty()) server_->counters().last_fault = std::move(why);
   phase_ = Phase::dead;
   boost::system::error_code ignored;

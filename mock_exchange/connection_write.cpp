@@ -173,6 +173,10 @@ void Connection::after_flush() {
   if (phase_ == Phase::open) {
     if (!served_counted_ && served()) {
       served_counted_ = true;
+      if (server_->options().start == Start::on_subscribe) {
+        server_->note(Note::Level::info, "client {} has had the whole replay: {} frames", id_,
+                      frames_sent_);
+      }
       if (server_->options().when_done == WhenDone::close)
         close_with(CloseCode::normal, "end of the replay");
     }

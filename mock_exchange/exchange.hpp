@@ -40,6 +40,14 @@ enum class WhenDone : std::uint8_t {
   close,  ///< Is closed with code 1000.
 };
 
+/// What whoever runs a server wants to read in its log: one line.
+struct Note {
+  enum class Level : std::uint8_t { info, warning };
+  Level level = Level::info;
+  std::string text;  ///< Printable ASCII, whatever a client sent; at most kTextBytesMax.
+  static constexpr std::size_t kTextBytesMax = 300;
+};
+
 struct ExchangeOptions {
   transports::Endpoint listen;  ///< Port 0: any free port; Exchange::endpoint() tells which.
   venues::Venue venue = venues::Venue::raw;
@@ -83,9 +91,13 @@ struct ExchangeOptions {
   /// Called when a connection becomes ready and when it is gone, from inside io_context::run/poll
   /// or pump(). Optional.
   std::function<void()> on_change;
+
+  /// Told when a client is connected, refused, closed by us or gone, and when a replay is done; never
+  /// for a frame. From inside io_context::run/poll or pump(). Optional: without it no text is made.
+  std::function<void(const Note&)> on_note;
 };
 
-/// Counted, never logged. Single writer: the exchange's thread.
+/// Single writer: the exchange's thread.
 struct ExchangeCounters {
   std::uint64_t accepted = 0;           ///< TCP connections.
   std::uint64_t refused_full = 0;       ///< Closed at once because connections_max was reached.

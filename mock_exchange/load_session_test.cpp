@@ -177,8 +177,8 @@ TEST_F(LoadSession, ARecordingOfAnotherVenueIsOneSentenceWithWhatWasFoundAndWhat
 }
 
 TEST_F(LoadSession, ARecordingOfTwoVenuesIsTakenOneConnectionAtATime) {
-  const auto path =
-      write({frame(0, R"({"stream":"a@trade","data":1})"), frame(1, R"([{"T":"t","S":"AAPL"}])", "/v2/sip")});
+  const auto path = write({frame(0, R"({"stream":"a@trade","data":1})"),
+                           frame(1, R"([{"T":"t","S":"AAPL"}])", "/v2/sip")});
   EXPECT_THAT(load_session(path, Venue::binance).error().message,
               HasSubstr("line 2 is a frame of alpaca"));
   EXPECT_THAT(load_session(path, Venue::binance).error().message, HasSubstr("one connection"));

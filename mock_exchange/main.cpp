@@ -1,4 +1,6 @@
 #include <fmt/format.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -6,6 +8,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <memory>
@@ -14,6 +17,7 @@
 
 #include "mock_exchange/banner.hpp"
 #include "mock_exchange/exchange.hpp"
+#include "mock_exchange/line_budget.hpp"
 #include "mock_exchange/load_session.hpp"
 #include "mock_exchange/program_options.hpp"
 #include "reference/program/exit_codes.hpp"
@@ -106,6 +110,7 @@ class Program {
     tsc_hz_ = clock.tsc_hz();
     auto exchange_setup = exchange_options(options_);
     exchange_setup.tsc_hz = tsc_hz_;
+    exchange_setup.on_note = [this](const Note& note) { log(note); };
     if (options_.send_log_fd >= 0) {
       send_log_ = value_or_fail(SendLogWriter::attach(options_.send_log_fd), program::kExitUsage);
       exchange_setup.send_log = &*send_log_;
@@ -142,6 +147,7 @@ class Program {
 
  private:
   static constexpr double kProgressInterval_s = 0.25;
+  static constexpr std::uint64_t kLogLinesPerSecond = 50;
 
   static void on_stop_signal(void* self) {
     const std::uint64_t one = 1;
@@ -173,6 +179,23 @@ class Program {
     io_.run_one();
   }
 
+  void log(const Note& note) {
+    if (!budget_.take(steady_ns())) return;
+    if (terminal_) fmt::print(stderr, "\r\x1b[K");  // the progress line makes room
+    tell_what_was_left_out();
+    spdlog::log(note.level == Note::Level::info ? spdlog::level::info : spdlog::level::warn, "{}",
+                note.text);
+  }
+
+  void tell_what_was_left_out() {
+    if (const std::uint64_t lines = budget_.take_left_out(); lines > 0)
+      spdlog::info("{} lines left out (at most {} a second)", lines, kLogLinesPerSecond);
+  }
+
+  static std::int64_t steady_ns() {
+    return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+  }
+
   /// On a terminal: one line, a few times a second.
   void show_progress() {
     if (!terminal_) return;
@@ -189,6 +212,7 @@ class Program {
     if (terminal_) fmt::print(stderr, "\n");
     exchange_->shut_down();
     while (exchange_->connections() > 0) turn();
+    tell_what_was_left_out();
     status_.event("stopped", {{"counters", counters_json(exchange_->counters())}});
   }
 
@@ -200,6 +224,7 @@ class Program {
   asio::signal_set start_signal_{io_, SIGUSR1};
   asio::steady_timer timer_{io_};
   double tsc_hz_ = 0;
+  LineBudget budget_{kLogLinesPerSecond};
   std::optional<SendLogWriter> send_log_;
   std::unique_ptr<Exchange> exchange_;
   bool terminal_ = ::isatty(STDERR_FILENO) == 1;
@@ -223,6 +248,8 @@ int run(int argc, const char* const* argv) {
 
 int main(int argc, char** argv) {
   feedbench::program::open_standard_descriptors();
+  spdlog::set_default_logger(spdlog::stderr_logger_st("mock-exchange"));
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %n %l: %v");
   using feedbench::mock_exchange::Failure;
   try {
     return feedbench::mock_exchange::run(argc, argv);

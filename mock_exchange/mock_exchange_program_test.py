@@ -1,11 +1,12 @@
 """The program mock-exchange as a user meets it: what it says, what it refuses, and that it leaves nothing behind."""
+import re
 import signal
 import socket
 import ssl
 import subprocess
 import unittest
 
-from programs import (BIN, EXIT_CANNOT_START, EXIT_OK, EXIT_USAGE, SOURCE, ProgramTest, make_certificates)
+from programs import (BIN, EXIT_CANNOT_START, EXIT_OK, EXIT_USAGE, LOG_LINE, SOURCE, ProgramTest, make_certificates)
 
 BINANCE = SOURCE / "scenarios" / "sessions" / "binance-small.jsonl.zst"
 ALPACA = SOURCE / "scenarios" / "sessions" / "alpaca-small.jsonl.zst"
@@ -31,6 +32,13 @@ class MockExchange(ProgramTest):
                 received += chunk
         return received.split(HEAD_END, 1)[1]
 
+    @staticmethod
+    def logged(program) -> list:
+        """What it logged, without the times: "info: client 1 connected ..."."""
+        lines = program.error_text().splitlines()
+        assert all(LOG_LINE.match(line) for line in lines), lines
+        return [line.split(" ", 2)[2] for line in lines]
+
     def test_refuses_what_it_cannot_do_with_one_sentence(self):
         cases = [
             (EXIT_USAGE, ["--venue", "nasdaq", "--replay", BINANCE], ["nasdaq", "binance"]),
@@ -49,7 +57,8 @@ class MockExchange(ProgramTest):
             (EXIT_USAGE, ["--venue", "raw", "--synthetic", "128x10", "--send-log-fd", "0"], ["send log"]),
             (EXIT_USAGE, ["--venue", "binance", "--replay", BINANCE, "--colour"], ["--colour"]),
             (EXIT_CANNOT_START, ["--venue", "binance", "--replay", "/no/such/file"], ["/no/such/file"]),
-            (EXIT_CANNOT_START, ["--venue", "raw", "--synthetic", "128x10", "--listen", "192.0.2.1:1"],
+            (EXIT_CANNOT_START, ["--venue", "raw", "--synthetic", "128x10", "--listen", "192.0.2.1:1",
+                                 "--allow-remote", "on"],
              ["192.0.2.1:1"]),
             (EXIT_CANNOT_START, ["--venue", "raw", "--synthetic", "128x10", "--tls-cert", "/no/cert", "--tls-key",
                                  "/no/key"], ["/no/cert"]),
@@ -95,6 +104,78 @@ class MockExchange(ProgramTest):
                 for word in [*words, "frames", "speed x10", "for ever", f"listening on ws://127.0.0.1:{port}"]:
                     self.assertIn(word, output)
                 self.assertEqual(program.error_text(), "")
+
+    def test_logs_a_line_for_each_client_and_for_the_end_of_its_replay(self):
+        program = self.synthetic(1000, "--when-done", "exit")
+        self.receive_all(program.listening())
+        self.assertEqual(program.wait(), EXIT_OK)
+        lines = self.logged(program)
+        self.assertEqual(len(lines), 3, lines)
+        self.assertRegex(lines[0], r"^info: client 1 connected from 127\.0\.0\.1:\d+: /$")
+        self.assertEqual(lines[1], "info: client 1 has had the whole replay: 1000 frames")
+        self.assertTrue(lines[2].startswith("info: client 1 gone after 1000 frames"), lines[2])
+
+    def test_logs_once_that_a_replay_for_all_is_done(self):
+        program = self.synthetic(10, "--start", "signal", "--when-done", "exit")
+        address = program.listening()
+        with socket.create_connection(address) as one, socket.create_connection(address) as other:
+            for client in (one, other):
+                client.sendall(UPGRADE)
+                self.assertTrue(client.recv(65536).endswith(HEAD_END))
+            program.process.send_signal(signal.SIGUSR1)
+            for client in (one, other):
+                while client.recv(65536):
+                    pass
+        self.assertEqual(program.wait(), EXIT_OK)
+        done = [line for line in self.logged(program) if "replay" in line]
+        self.assertEqual(done, ["info: the replay is done: 10 frames"])
+
+    def test_logs_a_refused_upgrade_with_its_status(self):
+        program = self.exchange("--venue", "binance", "--replay", BINANCE)
+        with socket.create_connection(program.listening()) as client:
+            client.sendall(UPGRADE.replace(b"GET / ", b"GET /nowhere "))
+            self.assertTrue(client.recv(65536).startswith(b"HTTP/1.1 404"))
+        self.assertEqual(program.stop(), EXIT_OK)
+        (line,) = self.logged(program)
+        self.assertTrue(line.startswith("warning: client 1 refused with HTTP 404: "), line)
+
+    def test_logs_that_it_closed_a_client_with_1008_and_why(self):
+        program = self.exchange("--venue", "binance", "--replay", BINANCE)
+        with socket.create_connection(program.listening()) as client:
+            client.sendall(UPGRADE.replace(b"GET / ", b"GET /ws/BTC,USDT@@ "))
+            received = b""
+            while b"\x03\xf0" not in received:
+                received += client.recv(65536)
+        self.assertEqual(program.stop(), EXIT_OK)
+        self.assertIn("warning: client 1 closed with 1008: ", "\n".join(self.logged(program)))
+
+    def test_a_crowd_of_clients_does_not_flood_the_log(self):
+        program = self.synthetic(1)
+        address = program.listening()
+        clients = 400
+        for _ in range(clients):
+            with socket.create_connection(address) as client:
+                client.sendall(b"nonsense\r\n\r\n")
+                while client.recv(65536):
+                    pass
+        self.assertEqual(program.stop(), EXIT_OK)
+        lines = self.logged(program)
+        left_out = sum(int(line.split()[1]) for line in lines if "lines left out" in line)
+        refused = sum("refused with HTTP 400" in line for line in lines)
+        self.assertEqual(refused + left_out, clients)
+
+    def test_says_its_version(self):
+        for name in ("mock-exchange", "feedbench", "feedproxy"):
+            run = subprocess.run([BIN / name, "--version"], capture_output=True, text=True)
+            self.assertEqual((run.returncode, run.stdout, run.stderr), (EXIT_OK, f"{name} {project_version()}\n", ""))
+
+    def test_listens_beyond_loopback_only_when_told_to(self):
+        arguments = ["--venue", "raw", "--synthetic", "100x10", "--listen", "0.0.0.0:0"]
+        self.assert_fails_with_one_sentence(self.start("mock-exchange", *arguments), EXIT_USAGE,
+                                            "0.0.0.0:0", "not a loopback address", "--allow-remote on")
+        program = self.start("mock-exchange", *arguments, "--allow-remote", "on")
+        program.listening()
+        self.assertEqual(program.stop(), EXIT_OK)
 
     def test_helps(self):
         run = subprocess.run([BIN / "mock-exchange", "--help"], capture_output=True, text=True)
@@ -195,6 +276,10 @@ class MockExchange(ProgramTest):
                         received += chunk
                 self.assertIn(b"\x03\xe9", received)  # 1001
                 self.assertEqual(program.wait(), EXIT_OK)
+
+
+def project_version() -> str:
+    return re.search(r"project\(feedbench VERSION ([0-9.]+)", (SOURCE / "CMakeLists.txt").read_text()).group(1)
 
 
 def zstd_is_there() -> bool:

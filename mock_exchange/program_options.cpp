@@ -16,6 +16,10 @@ using transports::Expected;
 
 namespace {
 
+bool is_loopback(const std::string& address) {
+  return address.starts_with("127.") || address == "::1";
+}
+
 constexpr const char* kDescription =
     "A local stand-in for Binance and Alpaca: replays a recorded session over WebSocket, byte for "
     "byte.\n"
@@ -111,6 +115,10 @@ void add_options(CLI::App& app, ProgramOptions& options) {
   option("--listen",
          stored(&parse_endpoint, [&](transports::Endpoint at) { options.listen = std::move(at); }),
          "where to listen [127.0.0.1:9443]; port 0 takes any free one", "HOST:PORT");
+  option("--allow-remote",
+         stored(choice<bool>({{"on", true}, {"off", false}}),
+                [&](bool value) { options.allow_remote = value; }),
+         "on: allow a listen address that is not loopback; off [default]", "on|off");
   option("--speed", stored(&parse_pace, [&](Pace pace) { options.pace = pace; }),
          "recorded [default], x10 (ten times as fast), rate:1000 (frames a second), max", "SPEED");
   option("--loop", stored(&parse_loops, [&](std::uint64_t loops) { options.loops = loops; }),
@@ -175,11 +183,15 @@ void add_options(CLI::App& app, ProgramOptions& options) {
 CommandLine parse_command_line(int argc, const char* const* argv) {
   CommandLine line;
   CLI::App app(kDescription, "mock-exchange");
+  app.set_version_flag("--version", "mock-exchange " FEEDBENCH_VERSION);
   add_options(app, line.options);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
     line.text = app.help();
+    return line;
+  } catch (const CLI::CallForVersion& version) {
+    line.text = fmt::format("{}\n", version.what());
     return line;
   } catch (const CLI::ParseError& error) {
     line.exit_code = program::kExitUsage;
@@ -189,6 +201,14 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   if (line.options.replay_file.empty() && line.options.synthetic_count == 0) {
     line.exit_code = program::kExitUsage;
     line.text = "nothing to replay: give --replay FILE (or --synthetic BYTESxFRAMES)";
+    return line;
+  }
+  if (!line.options.allow_remote && !is_loopback(line.options.listen.address)) {
+    line.exit_code = program::kExitUsage;
+    line.text = fmt::format(
+        "--listen {}: not a loopback address; say --allow-remote on if anyone who reaches it may "
+        "read the replay",
+        transports::to_string(line.options.listen));
     return line;
   }
   line.run = true;

@@ -24,6 +24,7 @@ struct ProgramOptions {
   std::size_t synthetic_count = 0;
   std::uint64_t seed = 1;
   transports::Endpoint listen{"127.0.0.1", 9443};
+  bool allow_remote = false;  ///< A listen address that is not loopback.
   Pace pace;
   std::uint64_t loops = 1;
   ProgramStart start = ProgramStart::on_subscribe;

@@ -184,6 +184,7 @@ void Server::pump() {
     if (due.present()) next_due_ = std::min(next_due_, due.ticks);
   };
   if (timeline_) bring_forward(timeline_->next_due());
+  if (timeline_ && options_.on_note && !end_noted_) note_shared_end();
   for (const auto& connection : connections_) bring_forward(connection->next_due());
 }
 
@@ -206,6 +207,22 @@ bool Server::finished() const noexcept {
   const std::uint64_t total = timeline_->schedule().total_frames();
   const bool somebody_has_all = furthest_ >= total;
   return timeline_->due() >= total && (options_.pace.kind != Pace::Kind::max || somebody_has_all);
+}
+
+/// Start::shared: one line for all, when every client has everything.
+void Server::note_shared_end() {
+  const std::uint64_t total = timeline_->schedule().total_frames();
+  if (timeline_->due() < total || !finished()) return;
+  end_noted_ = true;
+  note(Note::Level::info, "the replay is done: {} frames", total);
+}
+
+void Server::tell(Note::Level level, std::string text) {
+  for (char& byte : text) {
+    if (byte < ' ' || byte > '~') byte = '?';  // a client may have sent it
+  }
+  if (text.size() > Note::kTextBytesMax) text.replace(Note::kTextBytesMax - 3, text.npos, "...");
+  options_.on_note({level, std::move(text)});
 }
 
 void Server::shut_down() {

@@ -1,11 +1,15 @@
 #pragma once
 
+#include <fmt/format.h>
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "mock_exchange/byte_stream.hpp"
@@ -70,6 +74,12 @@ class Server {
   [[nodiscard]] bool fault_open(std::size_t index) const noexcept { return !fault_used_[index]; }
   void use_fault(std::size_t index);
 
+  /// Tells the owner, if it wants to know. Cost without one: a comparison.
+  template <class... Arguments>
+  void note(Note::Level level, fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+    if (options_.on_note) tell(level, fmt::format(format, std::forward<Arguments>(arguments)...));
+  }
+
   void on_ready();
   void on_gone(const Connection& connection, bool was_served);
 
@@ -80,6 +90,8 @@ class Server {
   Server(boost::asio::io_context& io, ExchangeOptions options);
   transports::Expected<void> listen();
   void accept_next();
+  void tell(Note::Level level, std::string text);
+  void note_shared_end();
   void on_accept(const boost::system::error_code& error, boost::asio::ip::tcp::socket socket);
 
   boost::asio::io_context& io_;
@@ -98,6 +110,7 @@ class Server {
 
   std::optional<Timeline> timeline_;
   std::uint64_t furthest_ = 0;
+  bool end_noted_ = false;
   transports::TscInstant base_;
   double ticks_per_ns_ = 1;
   std::uint64_t next_due_ = kAtOnce;

@@ -12,7 +12,8 @@ transports::Expected<std::shared_ptr<const mock_exchange::PreparedSession>> make
   }
   const auto venue = venues::venue_from_name(config.venue);
   if (!venue) return tl::unexpected(venue.error());
-  auto session = mock_exchange::load_session(config.session_file, *venue, {.conn = {}, .venue_key = "venue: "});
+  auto session = mock_exchange::load_session(config.session_file, *venue,
+                                             {.conn = {}, .venue_key = "venue: "});
   // All streams come over one connection: in combined form.
   if (session && *venue == venues::Venue::binance)
     return mock_exchange::in_binance_form(*session, true);

@@ -41,11 +41,13 @@ endfunction()
 # All programs, and nothing else: what scripts/bench builds.
 add_custom_target(programs)
 
-# feedbench_program(NAME SOURCES ... LINK ...)  - a binary that is installed, in build/<preset>/bin.
+# feedbench_program(NAME SOURCES ... LINK ...)  - a binary that is installed, in build/<preset>/bin. What it prints for
+# --version is FEEDBENCH_VERSION, the version of project() in /CMakeLists.txt.
 function(feedbench_program name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE feedbench_flags ${arg_LINK})
+  target_compile_definitions(${name} PRIVATE FEEDBENCH_VERSION="${PROJECT_VERSION}")
   feedbench_build_fast(${name} program)
   add_dependencies(programs ${name})
   install(TARGETS ${name} RUNTIME)
