@@ -108,7 +108,7 @@ void Connection::feed(std::span<std::byte> bytes) {
     const auto step = handshake_.feed(bytes);
     if (step.status == websocket::HandshakeStatus::need_more) return;
     if (step.status == websocket::HandshakeStatus::failed) {
-      return refuse(handshake_.status(), handshake_.error(), handshake_.rejection());
+      return refuse(handshake_.status(), handshake_.rejection());
     }
     upgrade();
     bytes = bytes.subspan(step.consumed_bytes);
@@ -125,7 +125,7 @@ void Connection::upgrade() {
   auto port = open_port(server_->venue(), handshake_.request());
   if (!port) {
     const auto& [status, text] = port.error();
-    return refuse(status, text, websocket::http_refusal(status, text));
+    return refuse(status, websocket::http_refusal(status, text));
   }
   port_ = std::move(*port);
   phase_ = Phase::open;
@@ -143,8 +143,11 @@ void Connection::upgrade() {
   apply(port_->on_open(server_->ns_of(now)));
 }
 
-void Connection::refuse(unsigned status, std::string_view why, const std::string& response) {
+void Connection::refuse(unsigned status, const std::string& response) {
   ++server_->counters().handshakes_failed;
+  std::string_view why = response;  // its body is one sentence and a line feed
+  why.remove_prefix(why.find("\r\n\r\n") + 4);
+  why.remove_suffix(why.ends_with('\n') ? 1 : 0);
   server_->note(Note::Level::warning, "client {} refused with HTTP {}: {}", id_, status, why);
   queue(websocket::as_bytes(response));
   phase_ = Phase::closing;

@@ -66,7 +66,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void advance_tls();
   void feed(std::span<std::byte> bytes);
   void upgrade();
-  void refuse(unsigned status, std::string_view why, const std::string& response);
+  void refuse(unsigned status, const std::string& response);
   void apply(Replies replies);
   void select();
   void note_pong(std::string_view payload);
