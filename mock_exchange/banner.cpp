@@ -7,6 +7,8 @@
 #include <numeric>
 #include <vector>
 
+#include "mock_exchange/recording/inspect.hpp"
+
 namespace feedbench::mock_exchange {
 
 namespace {
@@ -61,18 +63,12 @@ std::string example(const PreparedSession& session, venues::Venue venue, const s
 
 }  // namespace
 
-std::string with_commas(std::uint64_t number) {
-  std::string text = std::to_string(number);
-  for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, 1, ',');
-  return text;
-}
-
 std::string banner(const PreparedSession& session, venues::Venue venue, const Pace& pace,
                    std::uint64_t loops, const std::string& url) {
   const std::size_t topics = session.topics().size() - 1;
   std::string what =
-      fmt::format("{}: {} frames, {}", venues::to_string(venue), with_commas(session.frame_count()),
-                  size_text(session.loop_bytes()));
+      fmt::format("{}: {} frames, {}", venues::to_string(venue),
+                  recording::grouped(session.frame_count()), size_text(session.loop_bytes()));
   if (topics > 0 && venue == venues::Venue::binance) what += fmt::format(", {} streams", topics);
   if (topics > 0 && venue == venues::Venue::alpaca)
     what += fmt::format(", {} channels and symbols", topics);

@@ -9,9 +9,6 @@
 
 namespace feedbench::mock_exchange {
 
-/// 1234567 -> "1,234,567".
-std::string with_commas(std::uint64_t number);
-
 /// A few lines for a person: what is replayed, where, and a command that connects to it and asks for streams that the
 /// session has. url: "ws://127.0.0.1:9443".
 std::string banner(const PreparedSession& session, venues::Venue venue, const Pace& pace,

@@ -20,6 +20,7 @@
 #include "mock_exchange/line_budget.hpp"
 #include "mock_exchange/load_session.hpp"
 #include "mock_exchange/program_options.hpp"
+#include "mock_exchange/recording/inspect.hpp"
 #include "reference/program/exit_codes.hpp"
 #include "reference/program/placement.hpp"
 #include "reference/program/standard_descriptors.hpp"
@@ -205,7 +206,8 @@ class Program {
     const ExchangeCounters& counters = exchange_->counters();
     fmt::print(stderr, "\r{} clients, {} subscribed; {} frames, {:.1f} MB sent   ",
                exchange_->connections(), exchange_->sessions_ready(),
-               with_commas(counters.frames_sent), static_cast<double>(counters.bytes_sent) / 1e6);
+               recording::grouped(counters.frames_sent),
+               static_cast<double>(counters.bytes_sent) / 1e6);
   }
 
   void say_goodbye() {

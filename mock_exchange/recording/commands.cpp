@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -59,8 +60,11 @@ int run_generate(GeneratorOptions options, const std::string& venue, const std::
   auto done = generate(options, *writer);
   if (done) done = writer->close();
   if (!done) return complain(done.error().message, kCannotStart);
-  fmt::print("{}: {} frames, {} bytes of text, venue {}, seed {}\n", path, writer->frames(),
-             writer->text_bytes(), venue, options.seed);
+  std::error_code gone;  // somebody was quick to take the file away
+  const std::uintmax_t file_bytes = std::filesystem::file_size(path, gone);
+  fmt::print("{}: {} frames, payload {} bytes, file {} bytes, venue {}, seed {}\n", path,
+             grouped(writer->frames()), grouped(writer->payload_bytes()),
+             gone ? "?" : grouped(file_bytes), venue, options.seed);
   return kOk;
 }
 

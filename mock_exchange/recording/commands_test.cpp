@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "mock_exchange/recording/inspect.hpp"
 #include "mock_exchange/recording/test_files.hpp"
 
 namespace feedbench::recording {
@@ -52,6 +53,23 @@ TEST(RecordingCommands, GenerateASessionThatInspectDescribes) {
   EXPECT_EQ(text.err, "");
   const Outcome json = run("inspect --json " + path);
   EXPECT_EQ(nlohmann::json::parse(json.out)["venue"], "alpaca");
+}
+
+TEST(RecordingCommands, CountTheSameBytesByTheSameNames) {
+  TemporaryFolder folder;
+  for (const char* name : {"made.jsonl.zst", "made.jsonl"}) {
+    const std::string path = (folder / name).string();
+    const Outcome made = run("generate " + path + " --seconds 2");
+    const auto counts = nlohmann::json::parse(run("inspect --json " + path).out);
+    EXPECT_EQ(counts["file_bytes"], std::filesystem::file_size(path));
+    const std::string payload = grouped(counts["bytes"]) + " bytes";
+    const std::string file = grouped(counts["file_bytes"]) + " bytes";
+    EXPECT_THAT(made.out, HasSubstr("payload " + payload));
+    EXPECT_THAT(made.out, HasSubstr("file " + file));
+    const Outcome text = run("inspect " + path);
+    EXPECT_THAT(text.out, HasSubstr("payload      " + payload + "\n"));
+    EXPECT_THAT(text.out, HasSubstr("file         " + file + "\n"));
+  }
 }
 
 TEST(RecordingCommands, AnswerAFaultWithOneSentenceAndTheRightExitCode) {

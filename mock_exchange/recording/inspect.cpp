@@ -233,7 +233,9 @@ Expected<Inspection> inspect(const std::filesystem::path& path, const Progress& 
   if (frames == 0) {
     return tl::unexpected(Error{fmt::format("recording {}: no frame in it", path.string()), 0});
   }
-  return inspector.finish(path.string());
+  Inspection figures = inspector.finish(path.string());
+  figures.file_bytes = reader->file_bytes();
+  return figures;
 }
 
 }  // namespace feedbench::recording

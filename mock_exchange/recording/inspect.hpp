@@ -56,8 +56,9 @@ struct Inspection {
   std::uint64_t frames = 0;
   std::uint64_t frames_tx = 0;  ///< Of `frames`; all figures below are of rx frames.
   std::uint64_t frames_binary = 0;
-  std::uint64_t bytes = 0;
-  std::uint64_t messages = 0;  ///< Objects inside the frames (alpaca), else the frames.
+  std::uint64_t bytes = 0;       ///< Payload: the messages themselves, without JSON and framing.
+  std::uint64_t file_bytes = 0;  ///< As it lies on the disk, compressed or not; 0 if in memory.
+  std::uint64_t messages = 0;    ///< Objects inside the frames (alpaca), else the frames.
   std::int64_t first_ns = 0, last_ns = 0;
   std::uint64_t back_steps = 0;  ///< Frames whose time is before that of the frame before.
   bool timed = false;            ///< At least two different times: pace figures mean something.
@@ -101,6 +102,9 @@ using Progress = std::function<void(std::uint64_t taken, std::uint64_t of, std::
 
 /// errors: those of the reader; a recording without a frame.
 Expected<Inspection> inspect(const std::filesystem::path& path, const Progress& progress = {});
+
+/// 179316 -> "179,316".
+std::string grouped(std::uint64_t number);
 
 /// Tables for people.
 std::string to_text(const Inspection& inspection);

@@ -12,17 +12,6 @@ namespace {
 
 constexpr std::size_t kSymbolsShown = 12;
 
-/// 179316 -> "179,316"
-std::string grouped(std::uint64_t number) {
-  const std::string digits = std::to_string(number);
-  std::string text;
-  for (std::size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
-    text += digits[i];
-  }
-  return text;
-}
-
 /// Three significant digits at least, no decimals where they say nothing.
 std::string shown(double value) {
   if (value >= 100 || value == static_cast<double>(static_cast<std::int64_t>(value))) {
@@ -67,6 +56,7 @@ void print_head(const Inspection& in, TextWriter& out) {
            grouped(in.frames - in.frames_tx), grouped(in.frames_tx), grouped(in.frames_binary));
   if (in.messages != in.frames - in.frames_tx) out.line("  messages     {}", grouped(in.messages));
   out.line("  payload      {} bytes", grouped(in.bytes));
+  if (in.file_bytes > 0) out.line("  file         {} bytes", grouped(in.file_bytes));
   if (in.timed) {
     const double rate_hz = static_cast<double>(in.frames - in.frames_tx) / in.seconds();
     out.line("  span         {:.1f} s, {} to {}", in.seconds(), utc(in.first_ns), utc(in.last_ns));
@@ -174,6 +164,12 @@ Json pace_json(const Inspection& in) {
 
 }  // namespace
 
+std::string grouped(std::uint64_t number) {
+  std::string text = std::to_string(number);
+  for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, 1, ',');
+  return text;
+}
+
 std::string to_text(const Inspection& in) {
   TextWriter out;
   print_head(in, out);
@@ -203,6 +199,7 @@ std::string to_json(const Inspection& in) {
             {"frames_binary", in.frames_binary},
             {"messages", in.messages},
             {"bytes", in.bytes},
+            {"file_bytes", in.file_bytes},
             {"first_ns", in.first_ns},
             {"last_ns", in.last_ns},
             {"timed", in.timed},

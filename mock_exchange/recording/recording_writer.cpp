@@ -84,7 +84,7 @@ struct RecordingWriter::State {
   std::vector<char> compressed;
   std::string line;
   std::uint64_t frames = 0;
-  std::uint64_t text_bytes = 0;
+  std::uint64_t payload_bytes = 0;
 
   [[nodiscard]] Error error(std::string_view what, int cause) const {
     return Error{fmt::format("write recording {}: {}", path, what), cause};
@@ -168,13 +168,13 @@ Expected<void> RecordingWriter::write(const Frame& frame) {
                               : state_->put(state_->line.data(), state_->line.size());
   if (!done) return done;
   ++state_->frames;
-  state_->text_bytes += state_->line.size();
+  state_->payload_bytes += frame.data.size();
   return {};
 }
 
 Expected<void> RecordingWriter::close() { return state_->finish(); }
 
 std::uint64_t RecordingWriter::frames() const noexcept { return state_->frames; }
-std::uint64_t RecordingWriter::text_bytes() const noexcept { return state_->text_bytes; }
+std::uint64_t RecordingWriter::payload_bytes() const noexcept { return state_->payload_bytes; }
 
 }  // namespace feedbench::recording

@@ -44,8 +44,8 @@ class RecordingWriter {
   Expected<void> close();
 
   [[nodiscard]] std::uint64_t frames() const noexcept;
-  /// Bytes of text written so far, before compression.
-  [[nodiscard]] std::uint64_t text_bytes() const noexcept;
+  /// Bytes of the messages written so far: what inspect() calls payload.
+  [[nodiscard]] std::uint64_t payload_bytes() const noexcept;
 
  private:
   struct State;
