@@ -36,22 +36,6 @@ T required(transports::Expected<T> expected) {
   if constexpr (!std::is_void_v<T>) return std::move(*expected);
 }
 
-mock_exchange::Pace pace_of(const scenario::Pace& pace) {
-  using From = scenario::Pace::Kind;
-  using To = mock_exchange::Pace::Kind;
-  switch (pace.kind) {
-    case From::recorded:
-      return {To::recorded, 1.0};
-    case From::multiple:
-      return {To::multiple, pace.value};
-    case From::rate:
-      return {To::rate, pace.value};
-    case From::max:
-      break;
-  }
-  return {To::max, 1.0};
-}
-
 json endpoint_of(const std::string& text) {
   const auto colon = text.rfind(':');
   std::string address = text.substr(0, colon);
@@ -313,7 +297,7 @@ load::LoadConfig load_config_of(const CaseRun& run, const RunEnvironment& enviro
   out.frames = session.frames;
   out.seed = run.seed;
   out.venue = run.what.venue;
-  out.pace = pace_of(run.what.pace);
+  out.pace = run.what.pace;
   if (run.what.tls) {
     out.tls_certificate_file = certificate_file(environment).string();
     out.tls_key_file = key_file(environment).string();

@@ -25,6 +25,7 @@ namespace feedbench::runner {
 namespace {
 
 using scenario::Case;
+using scenario::pace_name;
 using scenario::Scenario;
 using transports::Error;
 
@@ -40,7 +41,7 @@ report::Parameters parameters_of(const Case& c) {
   out.tls = c.tls;
   out.wait = to_string(c.wait);
   out.stamps = c.stamps;
-  out.pace = to_string(c.pace);
+  out.pace = pace_name(c.pace);
   out.venue = c.venue;
   out.session = c.session.name;
   if (c.session.kind == scenario::SessionSource::Kind::synthetic)
@@ -155,7 +156,7 @@ class ScenarioRun {
 
   std::string title_of(const scenario::Group& group) const {
     return fmt::format(
-        "{}, {} session {}, {:.4g} s measured, {} repeats", to_string(group.pace), group.venue,
+        "{}, {} session {}, {:.4g} s measured, {} repeats", pace_name(group.pace), group.venue,
         group.session.name,
         options_.short_run ? std::min(group.measure_s, kShortMeasureSeconds) : group.measure_s,
         options_.short_run ? 1 : group.repeats);

@@ -109,7 +109,7 @@ std::string Case::name() const {
                                 to_string(wait), clients, clients == 1 ? "" : "s");
   if (session.kind == SessionSource::Kind::synthetic)
     out += fmt::format(" {} B", session.payload_bytes);
-  out += " " + to_string(pace);
+  out += " " + pace_name(pace);
   if (tls) out += " tls";
   if (system == System::feedproxy && !stamps) out += " no-stamps";
   return out;

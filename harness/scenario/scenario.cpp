@@ -20,18 +20,9 @@ std::string_view to_string(System system) {
 
 std::string_view to_string(WaitMode wait) { return wait == WaitMode::spin ? "spin" : "block"; }
 
-std::string to_string(const Pace& pace) {
-  switch (pace.kind) {
-    case Pace::Kind::recorded:
-      return "recorded";
-    case Pace::Kind::multiple:
-      return fmt::format("x{}", pace.value);
-    case Pace::Kind::rate:
-      return fmt::format("{}/s", pace.value);
-    case Pace::Kind::max:
-      return "max";
-  }
-  return "?";
+std::string pace_name(const Pace& pace) {
+  return pace.kind == Pace::Kind::rate ? fmt::format("{}/s", pace.value)
+                                       : mock_exchange::to_string(pace);
 }
 
 std::string to_string(const Fault& fault) {
@@ -71,7 +62,7 @@ nlohmann::json session_json(const SessionSource& session) {
 
 nlohmann::json group_json(const Group& group) {
   nlohmann::json out = {{"name", group.name},           {"session", session_json(group.session)},
-                        {"venue", group.venue},         {"pace", to_string(group.pace)},
+                        {"venue", group.venue},         {"pace", pace_name(group.pace)},
                         {"warm_up_s", group.warm_up_s}, {"measure_s", group.measure_s},
                         {"drain_s", group.drain_s},     {"repeats", group.repeats}};
   for (const MatrixBlock& block : group.matrix) out["matrix"].push_back(matrix_json(block));

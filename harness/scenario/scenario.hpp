@@ -10,6 +10,8 @@
 #include <tl/expected.hpp>
 #include <vector>
 
+#include "mock_exchange/schedule.hpp"
+
 /// What a scenario file says, as values: what is run, at which pace, for how long, and which
 /// comparisons are printed. The schema for users is docs/scenarios.md.
 namespace feedbench::scenario {
@@ -20,20 +22,11 @@ std::string_view to_string(System system);
 enum class WaitMode : std::uint8_t { spin, block };
 std::string_view to_string(WaitMode wait);
 
-/// When frames are due.
-struct Pace {
-  enum class Kind : std::uint8_t {
-    recorded,  ///< at the recorded distance from each other
-    multiple,  ///< `value` times as fast as recorded
-    rate,      ///< `value` frames a second, evenly
-    max,       ///< as fast as the slowest client takes them, at most window_bytes ahead of it
-  };
-  Kind kind = Kind::recorded;
-  double value = 1.0;
-  bool operator==(const Pace&) const = default;
-};
-/// "recorded", "x10", "1000/s" or "max".
-std::string to_string(const Pace& pace);
+/// When frames are due. max: as fast as the slowest client takes them, at most window_bytes ahead of
+/// it.
+using mock_exchange::Pace;
+/// As the exchange names it, but for a rate, which is "1000/s" in tables and results.
+std::string pace_name(const Pace& pace);
 
 /// What the exchange replays.
 struct SessionSource {
