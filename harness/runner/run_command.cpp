@@ -1,6 +1,7 @@
 #include "harness/runner/run_command.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -14,6 +15,7 @@
 #include "harness/report/result.hpp"
 #include "harness/report/table.hpp"
 #include "harness/runner/run_scenario.hpp"
+#include "harness/scenario/case_matrix.hpp"
 #include "harness/scenario/scenario.hpp"
 #include "reference/program/exit_codes.hpp"
 #include "reference/program/nearest_name.hpp"
@@ -45,9 +47,13 @@ bool read_only(const std::vector<std::string>& items, scenario::Selector& out, s
     const std::string axis = item.substr(0, equals);
     const auto& known = scenario::axis_names();
     if (equals == std::string::npos || std::find(known.begin(), known.end(), axis) == known.end()) {
+      const std::string near = program::nearest_name(axis, known);
       fault =
-          "--only: " + (equals == std::string::npos ? "\"" + item + "\" is not KEY=VALUE"
-                                                    : program::unknown_name("key", axis, known));
+          fmt::format("--only: {}{} (the keys are {})",
+                      equals == std::string::npos ? fmt::format("\"{}\" is not KEY=VALUE", item)
+                                                  : fmt::format("unknown key '{}'", axis),
+                      near.empty() || near == axis ? "" : fmt::format(", did you mean {}?", near),
+                      fmt::join(known, ", "));
       return false;
     }
     out[axis] = scenario::normalise_axis_value(axis, item.substr(equals + 1));
@@ -91,6 +97,8 @@ int run(const RunArguments& arguments, const std::vector<std::string>& command_l
   RunOptions options;
   std::string fault;
   if (!read_only(arguments.only, options.only, fault)) return fail(program::kExitUsage, fault);
+  fault = scenario::why_none_matches(scenario::expand(*scenario, {}).all, options.only);
+  if (!fault.empty()) return fail(program::kExitUsage, "--only: " + fault);
   options.programs = arguments.programs.empty() ? fs::read_symlink("/proc/self/exe").parent_path()
                                                 : fs::path(arguments.programs);
   options.short_run = arguments.short_run;

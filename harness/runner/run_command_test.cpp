@@ -129,9 +129,21 @@ TEST_F(RunCommand, AFolderThatCannotBeMadeIsToldBeforeTheFirstRun) {
   EXPECT_THAT(errors_, Not(HasSubstr("1/1")));
 }
 
-TEST_F(RunCommand, AnUnknownOnlyKeyIsSuggestedARightOne) {
+TEST_F(RunCommand, AnUnknownOnlyKeyIsSuggestedARightOneAndToldAll) {
   EXPECT_EQ(run({"run", write(kSmall).string(), "--only", "client=2"}), 2);
-  EXPECT_THAT(errors_, HasSubstr("clients"));
+  EXPECT_THAT(errors_, HasSubstr("--only: unknown key 'client', did you mean clients? (the keys "
+                                 "are group, system, transport,"));
+  EXPECT_EQ(run({"run", write(kSmall).string(), "--only", "feedproxy"}), 2);
+  EXPECT_THAT(errors_, HasSubstr("\"feedproxy\" is not KEY=VALUE (the keys are group, system,"));
+}
+
+TEST_F(RunCommand, AnUnknownOnlyValueIsToldTheValuesThereAreBeforeAnythingIsMade) {
+  const fs::path out = folder_.path() / "out";
+  EXPECT_EQ(run({"run", write(kSmall).string(), "--only", "system=beats", "--out", out.string()}),
+            2);
+  EXPECT_THAT(errors_, HasSubstr("--only: no case of the scenario has system=beats (the values of "
+                                 "system are feedproxy)"));
+  EXPECT_FALSE(fs::exists(out));
 }
 
 TEST_F(RunCommand, ACorruptRecordingMakesTheRunInvalidAndExitsWithOne) {

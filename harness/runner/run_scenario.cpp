@@ -85,9 +85,10 @@ class ScenarioRun {
  private:
   void apply_only() {
     if (options_.only.empty()) return;
+    const std::string fault = scenario::why_none_matches(expansion_.all, options_.only);
+    if (!fault.empty()) throw Error{"--only: " + fault};
     std::erase_if(expansion_.cases, [&](const Case& c) { return !matches(c, options_.only); });
     std::erase_if(expansion_.all, [&](const Case& c) { return !matches(c, options_.only); });
-    if (expansion_.all.empty()) throw Error{"--only selects no case of the scenario"};
     for (std::size_t i = 0; i < expansion_.cases.size(); ++i) expansion_.cases[i].index = i;
     std::erase_if(expansion_.skips, [&](const scenario::Skip& skip) {
       return std::none_of(expansion_.all.begin(), expansion_.all.end(),

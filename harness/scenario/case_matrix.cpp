@@ -1,6 +1,7 @@
 #include "harness/scenario/case_matrix.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <random>
@@ -150,6 +151,27 @@ Expansion expand(const Scenario& scenario, const std::vector<MissingTransport>& 
 bool matches(const Case& c, const Selector& selector) {
   return std::all_of(selector.begin(), selector.end(),
                      [&](const auto& entry) { return c.axis(entry.first) == entry.second; });
+}
+
+std::string why_none_matches(const std::vector<Case>& cases, const Selector& selector) {
+  std::string asked;
+  for (const auto& [axis, value] : selector) {
+    std::vector<std::string> known;
+    for (const Case& c : cases) {
+      const std::string one = c.axis(axis);
+      if (!one.empty() && std::find(known.begin(), known.end(), one) == known.end())
+        known.push_back(one);
+    }
+    if (known.empty()) return fmt::format("no case of the scenario has the key {}", axis);
+    if (std::find(known.begin(), known.end(), value) == known.end()) {
+      return fmt::format("no case of the scenario has {}={} (the values of {} are {})", axis, value,
+                         axis, fmt::join(known, ", "));
+    }
+    asked += fmt::format("{}{}={}", asked.empty() ? "" : ",", axis, value);
+  }
+  const auto wanted = [&](const Case& c) { return matches(c, selector); };
+  if (std::any_of(cases.begin(), cases.end(), wanted)) return {};
+  return fmt::format("no case of the scenario has {} at once, though each value alone", asked);
 }
 
 std::vector<PlannedRun> plan_runs(const std::vector<std::uint32_t>& repeats, std::uint64_t seed) {

@@ -57,6 +57,10 @@ Expansion expand(const Scenario& scenario, const std::vector<MissingTransport>& 
 
 [[nodiscard]] bool matches(const Case& c, const Selector& selector);
 
+/// Why none of the cases matches, with the values there are; empty if one does.
+[[nodiscard]] std::string why_none_matches(const std::vector<Case>& cases,
+                                           const Selector& selector);
+
 /// One run: a case and the how-manieth repeat of it.
 struct PlannedRun {
   std::size_t case_index = 0;

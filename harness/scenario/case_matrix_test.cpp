@@ -55,6 +55,22 @@ TEST(CaseMatrix, SkipsATransportThatIsNotAvailable) {
   EXPECT_EQ(expansion.skips[0].reason, "io_uring is not available here: the kernel says ENOSYS");
 }
 
+TEST(CaseMatrix, SaysWhyNothingMatchesASelector) {
+  const auto cases = expand(scenario_of("matrix:\n  - {clients: [1, 8], transport: epoll}\n"
+                                        "  - {clients: 2, transport: select}\n"),
+                            {})
+                         .all;
+  EXPECT_EQ(why_none_matches(cases, {{"clients", "3"}}),
+            "no case of the scenario has clients=3 (the values of clients are 1, 8, 2)");
+  EXPECT_EQ(why_none_matches(cases, {{"rate_hz", "10"}}),
+            "no case of the scenario has the key rate_hz");
+  EXPECT_EQ(
+      why_none_matches(cases, {{"clients", "2"}, {"transport", "epoll"}}),
+      "no case of the scenario has clients=2,transport=epoll at once, though each value alone");
+  EXPECT_EQ(why_none_matches(cases, {{"clients", "8"}, {"transport", "epoll"}}), "");
+  EXPECT_EQ(why_none_matches(cases, {}), "");
+}
+
 TEST(CaseMatrix, ExclusionsNeedAReasonAndAreListed) {
   const auto expansion = expand(
       scenario_of(
