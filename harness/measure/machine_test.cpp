@@ -89,6 +89,27 @@ TEST(Environment, LeavesAbsentWhatTheMachineDoesNotSay) {
   EXPECT_GT(environment.logical_cores, 0);
 }
 
+TEST(MachineCpuTime, IsThatOfProgramsAndWhatWasStolen) {
+  const auto ticks_a_second = static_cast<double>(sysconf(_SC_CLK_TCK));
+  FakeRoot root;
+  EXPECT_EQ(machine_cpu_time(root.path()), std::nullopt);
+  root.put("proc/stat", "cpu  1000 200 300 9999 50 7 80 40 1000 0\ncpu0 1 2 3 4 5 6 7 8 9 0\n");
+  const auto used = machine_cpu_time(root.path());
+  ASSERT_TRUE(used);
+  EXPECT_DOUBLE_EQ(used->programs_seconds * ticks_a_second, 1500);  // guests are in user already
+  EXPECT_DOUBLE_EQ(used->stolen_seconds * ticks_a_second, 40);
+  root.put("proc/stat", "cpu  1000 200\n");
+  EXPECT_EQ(machine_cpu_time(root.path()), std::nullopt);
+}
+
+TEST(MachineCpuTime, CountsWhatThisProcessSpends) {
+  const double before = machine_cpu_time().value().programs_seconds;
+  const double own_before = process_cpu_seconds(getpid()).value();
+  volatile unsigned sink = 0;
+  while (machine_cpu_time().value().programs_seconds < before + 0.05) sink = sink + 1;
+  EXPECT_GT(process_cpu_seconds(getpid()).value(), own_before);
+}
+
 TEST(Environment, OfThisMachineNamesItsCoresAndLibraries) {
   const Environment environment = Environment::read();
   EXPECT_FALSE(environment.cpu_model.empty());

@@ -51,6 +51,19 @@ std::optional<CpuTime> process_cpu_time(pid_t pid) {
                  static_cast<double>(system_ticks) / ticks_a_second};
 }
 
+std::optional<MachineCpuTime> machine_cpu_time(const std::string& root) {
+  std::ifstream file(root + "/proc/stat");
+  std::string all_cores;
+  double user = 0, nice = 0, system = 0, idle = 0, waiting = 0, interrupts = 0, soft = 0,
+         stolen = 0;
+  if (!(file >> all_cores >> user >> nice >> system >> idle >> waiting >> interrupts >> soft >>
+        stolen) ||
+      all_cores != "cpu")
+    return std::nullopt;
+  const auto ticks_a_second = static_cast<double>(sysconf(_SC_CLK_TCK));
+  return MachineCpuTime{(user + nice + system) / ticks_a_second, stolen / ticks_a_second};
+}
+
 std::optional<MemoryUse> process_memory(pid_t pid) {
   std::ifstream status(proc_path(pid, "status"));
   MemoryUse use;

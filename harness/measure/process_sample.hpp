@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 namespace feedbench::measure {
 
@@ -20,6 +21,17 @@ struct CpuTime {
 /// User and system apart, from /proc/<pid>/stat: in clock ticks of 10 ms. Nothing if the process is
 /// gone.
 [[nodiscard]] std::optional<CpuTime> process_cpu_time(pid_t pid);
+
+/// CPU time of the whole machine since it started, all cores together.
+struct MachineCpuTime {
+  double programs_seconds = 0;  ///< user, nice and system: what is charged to programs
+  double stolen_seconds = 0;    ///< what a hypervisor gave to others while a core was wanted
+  bool operator==(const MachineCpuTime&) const = default;
+};
+/// From /proc/stat: in clock ticks of 10 ms, and where the kernel samples, no finer than one tick a
+/// core. Nothing if it cannot be read. Cost: some 0.1 ms, more on large machines. root: where /proc
+/// stands.
+[[nodiscard]] std::optional<MachineCpuTime> machine_cpu_time(const std::string& root = "");
 
 /// Memory of a process, bytes.
 struct MemoryUse {

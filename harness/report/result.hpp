@@ -81,6 +81,10 @@ struct Repetition {
       proxy_cpu_seconds;  ///< user + system, of the system under test, in the window
   std::optional<double> proxy_cpu_seconds_per_million;  ///< per million frames delivered
   std::optional<double> load_cpu_seconds;               ///< of exchange and swarm
+  /// From before the warm-up to after the drain, over all cores: spent by programs that are none of
+  /// the run's, and given by the hypervisor to others; to some 10 ms a core.
+  std::optional<double> other_cpu_seconds;
+  std::optional<double> stolen_cpu_seconds;
   std::optional<std::uint64_t> rss_bytes_base;  ///< system under test before the first client
   std::optional<std::uint64_t> rss_bytes_with_clients;  ///< with all of them connected
   std::optional<double> rss_bytes_per_client;

@@ -95,6 +95,8 @@ Json repetition_json(const Repetition& repetition) {
   put(json, "proxy_cpu_seconds", repetition.proxy_cpu_seconds);
   put(json, "proxy_cpu_seconds_per_million", repetition.proxy_cpu_seconds_per_million);
   put(json, "load_cpu_seconds", repetition.load_cpu_seconds);
+  put(json, "other_cpu_seconds", repetition.other_cpu_seconds);
+  put(json, "stolen_cpu_seconds", repetition.stolen_cpu_seconds);
   put(json, "rss_bytes_base", repetition.rss_bytes_base);
   put(json, "rss_bytes_with_clients", repetition.rss_bytes_with_clients);
   put(json, "rss_bytes_per_client", repetition.rss_bytes_per_client);
@@ -126,6 +128,8 @@ Repetition repetition_from(const Fields& fields) {
   fields.get("proxy_cpu_seconds", repetition.proxy_cpu_seconds);
   fields.get("proxy_cpu_seconds_per_million", repetition.proxy_cpu_seconds_per_million);
   fields.get("load_cpu_seconds", repetition.load_cpu_seconds);
+  fields.get("other_cpu_seconds", repetition.other_cpu_seconds);
+  fields.get("stolen_cpu_seconds", repetition.stolen_cpu_seconds);
   fields.get("rss_bytes_base", repetition.rss_bytes_base);
   fields.get("rss_bytes_with_clients", repetition.rss_bytes_with_clients);
   fields.get("rss_bytes_per_client", repetition.rss_bytes_per_client);

@@ -134,6 +134,7 @@ class Runner {
   }
 
   void measure() {
+    const MachineLook before = look_at_machine();
     if (probe_) probe_->mark_start();
     required(load_->tell({{"do", "start"}, {"system_pid", system_->pid()}}));
     required(load_->wait_for("started", kStartSeconds));
@@ -146,9 +147,44 @@ class Runner {
     const double patience_s = run_.warm_up_s + run_.measure_s + run_.drain_s + kStartSeconds;
     const json done = required(load_->wait_for("done", patience_s, tick));
     if (probe_ && paced) probe_->look();
+    account_for_others(before, look_at_machine());
     done_ = load::load_report_from_json(done.at("report"));
     if (const auto memory = measure::process_memory(system_->pid()))
       out_.counters["rss_bytes_end"] = memory->rss_bytes;
+  }
+
+  /// What the machine and the run's own processes had used of the cores at one moment.
+  struct MachineLook {
+    SteadyClock::time_point at = SteadyClock::now();
+    std::optional<measure::MachineCpuTime> machine;
+    std::optional<double> own_seconds;
+  };
+
+  // Taken here and not by the load process, whose loop it would hold up in the window's first moments.
+  MachineLook look_at_machine() const {
+    MachineLook look;
+    look.machine = measure::machine_cpu_time();
+    double own_seconds = 0;
+    for (const pid_t pid : {system_->pid(), load_->pid(), ::getpid()}) {
+      const auto seconds = measure::process_cpu_seconds(pid);
+      if (!seconds) return look;
+      own_seconds += *seconds;
+    }
+    look.own_seconds = own_seconds;
+    return look;
+  }
+
+  void account_for_others(const MachineLook& before, const MachineLook& after) {
+    if (!before.machine || !after.machine) return;
+    const double seconds = std::chrono::duration<double>(after.at - before.at).count();
+    // The two sides are not counted alike to the last tick: a little less than nothing is nothing.
+    const auto grown = [](double earlier, double later) { return std::max(0.0, later - earlier); };
+    out_.stolen_cpu_seconds = grown(before.machine->stolen_seconds, after.machine->stolen_seconds);
+    circumstances_.stolen_cores = *out_.stolen_cpu_seconds / seconds;
+    if (!before.own_seconds || !after.own_seconds) return;
+    out_.other_cpu_seconds = grown(before.machine->programs_seconds - *before.own_seconds,
+                                   after.machine->programs_seconds - *after.own_seconds);
+    circumstances_.other_cores = *out_.other_cpu_seconds / seconds;
   }
 
   void stall_system(double since_start_s) {

@@ -82,6 +82,8 @@ TEST_F(CaseRunTest, FeedproxyDeliversEveryFrameAndStampsAllStages) {
   EXPECT_EQ(out.latency->count(), 400U * 4U);
   EXPECT_EQ(out.send_lag->count(), 400U);
   EXPECT_TRUE(out.proxy_cpu_seconds);
+  EXPECT_TRUE(out.other_cpu_seconds);
+  EXPECT_TRUE(out.stolen_cpu_seconds);
   EXPECT_TRUE(out.rss_bytes_per_client);
 }
 

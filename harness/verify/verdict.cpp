@@ -17,6 +17,7 @@ class Judge {
     connections();
     load_itself();
     placement();
+    neighbours();
     notes();
     report::Verdict out;
     out.valid = invalid_.empty();
@@ -94,6 +95,17 @@ class Judge {
     (limits_.allow_oversubscribed ? notes_ : invalid_)
         .push_back(
             "oversubscribed: more spinning threads than cores, so the scheduler is measured");
+  }
+
+  void neighbours() {
+    if (circumstances_.other_cores >= limits_.foreign_cores_noted) {
+      notes_.push_back(fmt::format("other programs used {:.2f} of a core during the run",
+                                   circumstances_.other_cores));
+    }
+    if (circumstances_.stolen_cores >= limits_.foreign_cores_noted) {
+      notes_.push_back(fmt::format("the hypervisor gave {:.2f} of a core to others during the run",
+                                   circumstances_.stolen_cores));
+    }
   }
 
   void notes() {

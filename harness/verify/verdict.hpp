@@ -14,6 +14,8 @@ struct Limits {
   double occupancy_max = 0.9;         ///< busy share of the load's thread, paced runs
   bool allow_oversubscribed = false;  ///< more spinning threads than cores is then only noted
   std::uint64_t samples_min = 100;    ///< fewer latencies than this say nothing
+  /// Others on the cores are noted from here on: below, /proc/stat tells nothing of a short run.
+  double foreign_cores_noted = 0.1;
 };
 
 /// What is known of a run beside the load's report.
@@ -23,6 +25,8 @@ struct Circumstances {
   std::uint64_t evictions = 0;     ///< as the system counts them
   std::uint64_t probe_missed = 0;  ///< frames the stage probe came too late for
   std::string stop_problem;        ///< the system did not stop as it should; may be empty
+  double other_cores = 0;   ///< of CPU that programs beside the run's used meanwhile; 1 is a core
+  double stolen_cores = 0;  ///< that the hypervisor gave to others
 };
 
 /// valid, or invalid with one sentence a reason. Notes of a valid run stand among the reasons too.

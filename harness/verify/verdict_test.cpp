@@ -7,6 +7,7 @@ namespace feedbench::verify {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -43,6 +44,20 @@ TEST(Verdict, AGoodRunIsValidWithoutReasons) {
   EXPECT_TRUE(verdict.valid);
   EXPECT_THAT(verdict.reasons, IsEmpty());
   EXPECT_FALSE(failed_verification(good_run()));
+}
+
+TEST(Verdict, OthersOnTheCoresAreANote) {
+  Circumstances circumstances;
+  circumstances.other_cores = 0.312;
+  circumstances.stolen_cores = 0.15;
+  const report::Verdict busy = judged(good_run(), circumstances);
+  EXPECT_TRUE(busy.valid);
+  EXPECT_THAT(busy.reasons,
+              ElementsAre("other programs used 0.31 of a core during the run",
+                          "the hypervisor gave 0.15 of a core to others during the run"));
+  circumstances.other_cores = 0.05;
+  circumstances.stolen_cores = 0.05;
+  EXPECT_THAT(judged(good_run(), circumstances).reasons, IsEmpty());
 }
 
 TEST(Verdict, LossMakesARunInvalidAndTakesItsLatency) {

@@ -140,6 +140,7 @@ void finish(Repetition& repetition, SplitMix64& random, int clients) {
       static_cast<double>(repetition.bytes_delivered) / repetition.seconds;
   repetition.proxy_cpu_seconds_per_million = *repetition.proxy_cpu_seconds / delivered * 1e6;
   repetition.load_cpu_seconds = repetition.seconds;
+  repetition.other_cpu_seconds = 0.03 * repetition.seconds;
   repetition.rss_bytes_base = 21U << 20;
   repetition.rss_bytes_per_client = 700 + 20 * bell(random);
   repetition.rss_bytes_with_clients =
