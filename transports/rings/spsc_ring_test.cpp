@@ -267,7 +267,10 @@ TEST(SpscRing, NoPositionsAndBytesWhateverLeadOutsideTheRing) {
   for (std::uint64_t seed = 1; seed < 3000; ++seed) {
     SpscRing ring = new_ring();
     std::uint64_t state = seed;
-    const auto any = [&] { return (state = mix(state)) >> (state % 4 == 0 ? 0 : 50); };
+    const auto any = [&] {
+      state = mix(state);
+      return state >> (state % 4 == 0 ? 0 : 50);
+    };
     for (std::size_t i = 0; i < 4096; i += 8) {
       const std::uint64_t word = any() % 300;
       std::memcpy(ring.ring() + i, &word, 8);
