@@ -60,8 +60,12 @@ class FanOutTest(ProgramTest):
         self._open_clients.clear()
         return program.stop()
 
-    def wait_until_joined(self, upstream: RawConnection, clients: list, marker: bytes = frame(b"marker")) -> None:
-        """Sends marker frames until each client has had one: from here on all of them get what upstream sends."""
+    def wait_until_joined(self, upstream: RawConnection, clients: list, marker: bytes = frame(b"marker"),
+                          behind_a_backlog: bool = False) -> None:
+        """Sends marker frames until each client has had one: from here on all of them get what upstream sends.
+
+        behind_a_backlog: other frames may come first, which upstream sent before and the program has not taken yet.
+        """
         waiting = list(clients)
         while waiting:
             upstream.send(marker)
@@ -70,6 +74,10 @@ class FanOutTest(ProgramTest):
         start = frame(b"start here")
         upstream.send(start)
         for client in clients:
+            if behind_a_backlog:
+                while frame(client.frame().payload) != start:
+                    pass
+                continue
             received = client.exactly(len(marker))
             while received == marker:
                 received = client.exactly(len(marker))

@@ -30,6 +30,7 @@ constexpr std::size_t kNumberBytes = 8;
 
 // Message `number` begins with its number; the bytes after it depend on the number and the place.
 void make_message(std::uint64_t number, std::span<std::byte> to) {
+  if (to.empty()) return;
   testing::fill(number << 20, to);
   std::memcpy(to.data(), &number, std::min(kNumberBytes, to.size()));
 }

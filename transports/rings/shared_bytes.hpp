@@ -66,11 +66,12 @@ inline void order_bytes_before_limit() noexcept {}
 
 #else
 
+// An empty span may begin nowhere, which memcpy does not allow.
 inline void load_shared_bytes(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
-  std::memcpy(to, from, bytes);
+  if (bytes != 0) std::memcpy(to, from, bytes);
 }
 inline void store_shared_bytes(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
-  std::memcpy(to, from, bytes);
+  if (bytes != 0) std::memcpy(to, from, bytes);
 }
 /// Writer: between the store of write_limit and the first byte it permits to overwrite.
 inline void order_limit_before_bytes() noexcept {

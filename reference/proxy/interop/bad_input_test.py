@@ -208,7 +208,7 @@ class SmallRingBehindTls(ProxyTest):
                         data = sleeper.frame()
                     self.assertEqual(data.close_code, 1013)
                 late = self.clients(endpoint, 1)
-                self.wait_until_joined(upstream, late)
+                self.wait_until_joined(upstream, late, behind_a_backlog=True)
                 self.assertEqual(self.stop(proxy), EXIT_OK, proxy.error_text())
                 self.assertEqual(proxy.counters()["clients_evicted"], 2)
 
@@ -526,7 +526,7 @@ class Ends(ProxyTest):
         path, program, endpoint, upstream = self.with_socket()
         self.assertEqual(program.stop(signal.SIGKILL), -signal.SIGKILL)
         self.assertEqual([each.name for each in path.parent.iterdir()], [path.name])
-        self.assertFalse([name for name in os.listdir("/dev/shm") if "feed" in name])
+        self.assertFalse([name for name in os.listdir("/dev/shm") if "feedproxy" in name])
         again = self.start(self.program, *self.arguments, "--upstream", self.exchange().url(), "--local-socket", path,
                            "--listen", f"{endpoint[0]}:{endpoint[1]}")
         again.listening()
