@@ -24,17 +24,7 @@ void append_json_string(std::string_view text, std::string& into) {
   into += '"';
 }
 
-}  // namespace
-
-std::string auth_request(const Credentials& credentials) {
-  std::string text = R"({"action":"auth","key":)";
-  append_json_string(credentials.reveal_key(), text);
-  text += R"(,"secret":)";
-  append_json_string(credentials.reveal_secret(), text);
-  return text + '}';
-}
-
-Expected<std::string> subscribe_request(const std::vector<std::string>& items) {
+Expected<std::string> request_text(std::string_view action, const std::vector<std::string>& items) {
   std::array<std::string, kChannels> lists;
   const auto add = [&](std::size_t channel, std::string_view symbol) {
     if (!lists[channel].empty()) lists[channel] += ',';
@@ -65,13 +55,30 @@ Expected<std::string> subscribe_request(const std::vector<std::string>& items) {
     }
     add(channel, symbol);
   }
-  std::string text = R"({"action":"subscribe")";
+  std::string text = fmt::format(R"({{"action":"{}")", action);
   for (std::size_t channel = 0; channel < kChannels; ++channel) {
     if (lists[channel].empty()) continue;
     fmt::format_to(std::back_inserter(text), R"(,"{}":[{}])",
                    to_string(static_cast<Channel>(channel)), lists[channel]);
   }
   return text + '}';
+}
+
+}  // namespace
+
+std::string auth_request(const Credentials& credentials) {
+  std::string text = R"({"action":"auth","key":)";
+  append_json_string(credentials.reveal_key(), text);
+  text += R"(,"secret":)";
+  append_json_string(credentials.reveal_secret(), text);
+  return text + '}';
+}
+
+Expected<std::string> subscribe_request(const std::vector<std::string>& items) {
+  return request_text("subscribe", items);
+}
+Expected<std::string> unsubscribe_request(const std::vector<std::string>& items) {
+  return request_text("unsubscribe", items);
 }
 
 }  // namespace feedbench::venues::alpaca

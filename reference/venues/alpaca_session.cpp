@@ -196,6 +196,11 @@ Reply Session::authenticate(const Credentials& given) {
   const Credentials expected =
       normalised(options_.expected.reveal_key(), options_.expected.reveal_secret());
   if (!complete || (!expected.empty() && given != expected)) return error_reply(402);
+  if (options_.logins != nullptr) {
+    if (*options_.logins >= options_.logins_max) return error_reply(406);
+    ++*options_.logins;
+    login_ = std::shared_ptr<void>(nullptr, [logins = options_.logins](void*) { --*logins; });
+  }
   authenticated_ = true;
   return Reply{{std::string(kAuthenticated)}, 0};
 }

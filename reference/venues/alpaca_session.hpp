@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -40,6 +41,10 @@ struct SessionOptions {
   Credentials expected;  ///< Empty: any key and secret are good.
   std::size_t symbols_max =
       SIZE_MAX;  ///< Symbols of trades and quotes together; beyond: error 405.
+  /// Logged-in connections of the account, counted over all its sessions; one more than logins_max is answered with
+  /// error 406. Null: no limit.
+  std::shared_ptr<std::size_t> logins = nullptr;
+  std::size_t logins_max = SIZE_MAX;
   std::int64_t auth_timeout_ns =
       10'000'000'000;  ///< Error 404 and close when no good auth came by then.
 };
@@ -97,6 +102,7 @@ class Session {
   Lists subscriptions_;
   std::int64_t opened_ns_ = 0;
   bool authenticated_ = false;
+  std::shared_ptr<void> login_;  // takes itself off options_.logins
   bool closed_ = false;
   std::uint64_t revision_ = 1;
 };
@@ -109,5 +115,7 @@ std::string auth_request(const Credentials& credentials);
 /// Client side: items are "channel:SYMBOL" ("trades:AAPL", "quotes:*"); a bare "AAPL" means trades
 /// and quotes. errors: an unknown channel, an empty symbol.
 Expected<std::string> subscribe_request(const std::vector<std::string>& items);
+/// Client side: the opposite, of the same items.
+Expected<std::string> unsubscribe_request(const std::vector<std::string>& items);
 
 }  // namespace feedbench::venues::alpaca

@@ -243,6 +243,9 @@ TEST(AlpacaRequests, AreWhatTheServerSideUnderstands) {
   EXPECT_EQ(auth_request({"K\"1", "S\\2"}), R"({"action":"auth","key":"K\"1","secret":"S\\2"})");
   EXPECT_EQ(subscribe_request({"trades:AAPL", "quotes:*", "trades:F", "MSFT"}).value(),
             R"({"action":"subscribe","trades":["AAPL","F","MSFT"],"quotes":["*","MSFT"]})");
+  EXPECT_EQ(unsubscribe_request({"trades:AAPL", "bars:F"}).value(),
+            R"({"action":"unsubscribe","trades":["AAPL"],"bars":["F"]})");
+  EXPECT_THAT(unsubscribe_request({"trades:"}).error().message, HasSubstr("no symbol"));
   EXPECT_THAT(subscribe_request({"news:AAPL"}).error().message,
               HasSubstr("\"news\" is no channel"));
   EXPECT_THAT(subscribe_request({"trades:"}).error().message, HasSubstr("no symbol"));
