@@ -58,6 +58,9 @@ static_assert(sizeof(FeedLogControl) <= kSharedPageBytes);
 /// Set in IndexLine::sequence while the line is being filled or is not published yet.
 inline constexpr std::uint64_t kStagedBit = 1ULL << 63;
 
+/// Flags of an index line.
+inline constexpr std::uint16_t kMessageFragmented = 1;  ///< It lies in several WebSocket frames.
+
 /// One frame, one cache line. `sequence` is the validity word of a seqlock: a reader that finds the
 /// number it wants before and after it read the rest has read one consistent line.
 template <class Memory>

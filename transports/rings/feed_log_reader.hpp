@@ -110,6 +110,12 @@ class BasicFeedLogReader {
     end_known_ = boundary_before(next_, end_);
   }
 
+  /// The next frame is `sequence`, published already or not; a gap tells if it is gone.
+  void seek(std::uint64_t sequence) noexcept {
+    next_ = sequence;
+    end_known_ = boundary_before(next_, end_);
+  }
+
   /// Gives the next frame, if there is one. Status as ReadStatus says.
   [[nodiscard]] ReadStatus next(Frame& out) noexcept {
     const Line& line = view_.lines[next_ & view_.line_mask];

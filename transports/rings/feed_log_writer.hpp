@@ -33,6 +33,7 @@ class FeedLogWriter : public BasicFeedLogAppender<SharedMemory> {
   /// The sealed memfd: whoever gets it can map it read-only and nothing else. Stays the writer's.
   [[nodiscard]] int share_descriptor() const noexcept { return descriptor_.get(); }
   [[nodiscard]] ProxyStats& stats() noexcept { return *stats_; }
+  [[nodiscard]] const ProxyStats& stats() const noexcept { return *stats_; }
   /// Empty, or why huge pages were asked for and not given.
   [[nodiscard]] const std::string& huge_pages_refused() const noexcept {
     return huge_pages_refused_;

@@ -29,7 +29,7 @@
 /// for good, never in an access outside the ring. Of message bytes nothing is promised then. With
 /// huge pages a hostile peer can also take pages away (hole punching, SIGBUS): keep to small pages
 /// there. A peer that dies leaves the ring as it is: full or empty, no side ever waits in here; that
-/// it died is to be learnt elsewhere (local_share.hpp shows how).
+/// it died is to be learnt elsewhere (the end of file of a socket, for example).
 namespace feedbench::rings {
 
 inline constexpr std::uint64_t kSpscMagic = 0x3167695263737053ULL;  // "SpscRig1", little endian
