@@ -1,0 +1,96 @@
+"""The installed client: three ways to build against it, and each program reads a real proxy."""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+BUILD = pathlib.Path(os.environ["FEEDBENCH_BUILD"])
+BIN = pathlib.Path(os.environ["FEEDBENCH_BIN"])
+CONSUMER = pathlib.Path(os.environ["FEEDBENCH_SOURCE"]) / "reference/client/package/consumer"
+WARNINGS = ["-std=c++20", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+COMPILER = os.environ.get("CXX", "c++")
+
+
+def run(*words, **more):
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, **more)
+    if done.returncode != 0:
+        raise AssertionError(f"{words}: {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+class InstalledClient(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="feedproxy_package_"))
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        run("cmake", "--install", BUILD, "--prefix", cls.folder / "installed", "--component", "client")
+
+    def read_with(self, consumer):
+        """A consumer must read what a mock exchange sends through a proxy."""
+        socket = self.folder / f"{consumer.parent.name}.sock"
+        exchange = subprocess.Popen(
+            [BIN / "mock-exchange", "--venue", "raw", "--synthetic", "100x100", "--speed", "rate:500", "--loop", "forever",
+             "--listen", "127.0.0.1:0", "--status-fd", "1", "--parent-death"], stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(exchange.wait)
+        self.addCleanup(exchange.kill)
+        self.addCleanup(exchange.stdout.close)
+        url = None
+        while url is None:
+            line = exchange.stdout.readline()
+            self.assertTrue(line, "the exchange ended")
+            if '"url"' in line:
+                url = json.loads(line)["url"]
+        proxy = subprocess.Popen(
+            [BIN / "feedproxy", "--upstream", url, "--listen", "127.0.0.1:0", "--local-socket", socket, "--status-fd", "1",
+             "--parent-death"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(proxy.wait)
+        self.addCleanup(proxy.kill)
+        self.addCleanup(proxy.stdout.close)
+        while "listening" not in proxy.stdout.readline():
+            self.assertIsNone(proxy.poll())
+        self.assertEqual(run(consumer, socket, 200), "open\ndone\n")
+
+    def test_by_find_package(self):
+        build = self.folder / "cmake"
+        run("cmake", "-S", CONSUMER, "-B", build, f"-DCMAKE_PREFIX_PATH={self.folder / 'installed'}",
+            f"-DCMAKE_CXX_FLAGS={' '.join(WARNINGS[1:])}")
+        run("cmake", "--build", build)
+        self.read_with(build / "consumer")
+
+    def test_by_pkg_config(self):
+        if shutil.which("pkg-config") is None:
+            self.skipTest("pkg-config is not installed")
+        build = self.folder / "pkg-config"
+        build.mkdir()
+        packages = next((self.folder / "installed").rglob("pkgconfig"))
+        flags = run("pkg-config", f"--define-variable=prefix={self.folder / 'installed'}", "--cflags", "feedproxy-client",
+                    env={**os.environ, "PKG_CONFIG_PATH": str(packages)}).split()
+        run(COMPILER, *WARNINGS, *flags, CONSUMER / "main.cpp", "-o", build / "consumer")
+        self.read_with(build / "consumer")
+
+    def test_by_an_include_path_alone(self):
+        build = self.folder / "plain"
+        build.mkdir()
+        run(COMPILER, *WARNINGS, f"-I{self.folder / 'installed/include'}", CONSUMER / "main.cpp", "-o", build / "consumer")
+        self.read_with(build / "consumer")
+
+    def test_needs_nothing_of_the_repository(self):
+        text = next((self.folder / "installed").rglob("client.hpp")).read_text()
+        self.assertNotIn('#include "', text)
+
+    def test_says_where_no_proxy_is(self):
+        build = self.folder / "alone"
+        build.mkdir()
+        run(COMPILER, *WARNINGS, f"-I{self.folder / 'installed/include'}", CONSUMER / "main.cpp", "-o", build / "consumer")
+        done = subprocess.run([build / "consumer", self.folder / "nowhere.sock", "1"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("is feedproxy running", done.stderr)
+        self.assertEqual(done.stderr.count("\n"), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
