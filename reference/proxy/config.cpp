@@ -97,12 +97,21 @@ std::string read_wait(ProxyConfig& config, const std::string& value) {
   return {};
 }
 
-std::string read_subscribe(ProxyConfig& config, const std::string& value) {
-  config.subscribe.clear();
-  std::istringstream stream(value);
-  for (std::string item; std::getline(stream, item, ',');)
-    if (!item.empty()) config.subscribe.push_back(item);
-  return {};
+Option list(std::string key, std::string help, std::vector<std::string> ProxyConfig::*member) {
+  return {std::move(key), std::move(help),
+          [member](ProxyConfig& config, const std::string& value) {
+            (config.*member).clear();
+            std::istringstream stream(value);
+            for (std::string item; std::getline(stream, item, ',');)
+              if (!item.empty()) (config.*member).push_back(item);
+            return std::string();
+          },
+          [member](const ProxyConfig& config) {
+            YAML::Emitter out;
+            out << YAML::Flow << config.*member;
+            return std::string(out.c_str());
+          },
+          "LIST"};
 }
 
 const std::vector<Option>& options() {
@@ -111,12 +120,8 @@ const std::vector<Option>& options() {
       text("upstream", "The WebSocket to share: ws://HOST[:PORT]/TARGET or wss://...",
            &C::upstream),
       text("venue", "What speaks there: raw, binance or alpaca", &C::venue),
-      {"subscribe", "Comma-separated: Binance streams, or Alpaca CHANNEL:SYMBOL", read_subscribe,
-       [](const C& config) {
-         YAML::Emitter out;
-         out << YAML::Flow << config.subscribe;
-         return std::string(out.c_str());
-       }},
+      list("subscribe", "Comma-separated: Binance streams, or Alpaca CHANNEL:SYMBOL",
+           &C::subscribe),
       text("key_env", "Environment variable that holds the API key", &C::key_env),
       text("secret_env", "Environment variable that holds the API secret", &C::secret_env),
       text("ca", "PEM file of the authorities to trust for wss:// (default: the system's)", &C::ca),
@@ -128,14 +133,25 @@ const std::vector<Option>& options() {
       on_off("allow_remote", "Allow a listen address that is not loopback", &C::allow_remote),
       text("allow_origin", "Origin that browsers may come from; * for any (default: none)",
            &C::allow_origin),
-      text("local_socket", "Unix socket that hands the feed log to local readers",
-           &C::local_socket),
+      text("local_socket", "Unix socket at which local clients connect", &C::local_socket),
+      text("local_group", "Group whose members may connect there too", &C::local_group),
+      text("local_token_env", "Environment variable that holds a token local clients must present",
+           &C::local_token_env),
+      number("local_clients_max", "Local clients at a time", &C::local_clients_max),
+      number("feeds_max", "Upstreams that local clients may have open at a time", &C::feeds_max),
+      list("allow_open", "URL prefixes that local clients may open (default: any)", &C::allow_open),
+      number("linger_ms",
+             "Without an upstream of its own: stop this long after the last local client",
+             &C::linger_ms),
+      on_off("persist", "Stay without local clients", &C::persist),
       text("transport", "select, epoll or io_uring", &C::transport),
       {"wait", "spin or block", read_wait,
        [](const C& config) { return std::string(config.wait == Wait::spin ? "spin" : "block"); }},
       number("cpu", "CPU to pin the data thread to; -1 for none", &C::cpu),
       number("ring_bytes", "Bytes of the feed log's ring, a power of two", &C::ring_bytes),
       number("index_lines", "Lines of its index, a power of two", &C::index_lines),
+      on_off("pre_fault", "Touch every page of a log when it is made", &C::pre_fault),
+      on_off("huge_pages", "Put logs into 2 MiB pages, if the kernel has some", &C::huge_pages),
       number("message_max_bytes", "Largest message taken from the venue", &C::message_max_bytes),
       number("client_lag_max_bytes", "A client further behind is evicted (close 1013)",
              &C::client_lag_max_bytes),
@@ -169,7 +185,7 @@ std::string joined(const std::vector<std::string>& faults) {
 std::string shape_fault(const std::string& key, const YAML::Node& node) {
   if (node.IsMap()) return "expected a value, found a map";
   if (!node.IsSequence()) return {};
-  if (key != "subscribe") return "expected a value, found a list";
+  if (key != "subscribe" && key != "allow_open") return "expected a value, found a list";
   const bool plain =
       std::all_of(node.begin(), node.end(), [](const YAML::Node& item) { return item.IsScalar(); });
   return plain ? "" : "expected a list of values";
@@ -254,9 +270,9 @@ std::vector<std::string> validate(const ProxyConfig& config) {
     if (!good) faults.push_back(std::move(fault));
   };
   if (config.upstream.empty()) {
-    faults.emplace_back(
-        "--upstream is missing: the WebSocket to share, for example --upstream "
-        "ws://127.0.0.1:9443/ws");
+    check(!config.local_socket.empty(),
+          "--upstream is missing: the WebSocket to share, for example --upstream "
+          "ws://127.0.0.1:9443/ws (or --local-socket PATH, for local clients that open their own)");
   } else if (const auto url = websocket::parse_url(config.upstream); !url) {
     faults.push_back("--upstream: " + url.error().message);  // which leaves a password out
   }
@@ -287,6 +303,10 @@ std::vector<std::string> validate(const ProxyConfig& config) {
                     config.client_lag_max_bytes, config.message_max_bytes, config.ring_bytes / 2));
   check(config.clients_max >= 1 && config.clients_max <= 1'000'000,
         fmt::format("--clients-max {}: must be from 1 to 1000000", config.clients_max));
+  check(config.local_clients_max >= 1 && config.local_clients_max <= 10'000,
+        fmt::format("--local-clients-max {}: must be from 1 to 10000", config.local_clients_max));
+  check(config.feeds_max >= 1 && config.feeds_max <= 1024,
+        fmt::format("--feeds-max {}: must be from 1 to 1024", config.feeds_max));
   check(config.backoff_first_ms >= 1 && config.backoff_first_ms <= config.backoff_longest_ms,
         "--backoff-first-ms: must be from 1 to --backoff-longest-ms");
   check(config.upstream_idle_ms >= 1000, "--upstream-idle-ms: must be at least 1000");
@@ -310,13 +330,17 @@ Expected<CommandLine> parse_command_line(int argc, const char* const* argv) {
   CommandLine line;
   CLI::App app{"feedproxy: shares one upstream WebSocket among many local and network consumers.",
                "feedproxy"};
-  app.set_version_flag("--version", "feedproxy 0.1.0");
+  app.footer("`feedproxy top` shows what a running feedproxy does (feedproxy top --help).");
+  app.set_version_flag("--version", "feedproxy " FEEDBENCH_VERSION);
   std::string config_file;
   app.add_option("--config", config_file, "YAML file; its keys are the flags below with _ for -");
   app.add_flag("--print-config", line.print_config,
                "Print the resolved configuration as YAML and stop");
   app.add_option("--status-fd", line.status_fd,
                  "Write one JSON line an event to this inherited descriptor");
+  app.add_flag("--detach", line.detach, "Return once it serves, and go on in the background");
+  app.add_option("--log-file", line.log_file,
+                 "Append the log to this file (default: standard error; nowhere once detached)");
   app.add_flag("--parent-death", line.parent_death,
                "Stop when the process that started this one dies");
   std::map<std::string, std::string> given;

@@ -11,7 +11,7 @@ namespace feedbench::proxy {
 /// Everything feedproxy can be told. One member is one YAML key and one flag: `ring_bytes: 1048576` is `--ring-bytes
 /// 1048576`. Flags win over the file, the file over the defaults.
 struct ProxyConfig {
-  /// The WebSocket to share, ws:// or wss://.
+  /// The WebSocket to share, ws:// or wss://. Empty: none but what local clients open.
   std::string upstream;
   /// What speaks at the other end: raw (nothing is sent after the handshake), binance, alpaca.
   std::string venue = "raw";
@@ -29,8 +29,22 @@ struct ProxyConfig {
   bool allow_remote = false;
   /// The one Origin from which browsers may connect; "*" for any; empty refuses every request that has an Origin.
   std::string allow_origin;
-  /// Unix socket that hands the feed log to local readers; empty: none.
+  /// Unix socket at which local clients (feedproxy/client.hpp) connect; empty: none.
   std::string local_socket;
+  /// A group whose members may connect there too; empty: this user alone.
+  std::string local_group;
+  /// Name of the environment variable that holds a token which local clients must present; empty: none is asked for.
+  std::string local_token_env;
+  /// Local clients at a time; one more is told so and closed.
+  std::uint32_t local_clients_max = 256;
+  /// Upstreams that local clients may have open at a time, all clients together.
+  std::uint32_t feeds_max = 32;
+  /// URL prefixes that local clients may open; empty: any, unless there is a local_group (then none).
+  std::vector<std::string> allow_open;
+  /// Stop this long after the last local client went. Only without an upstream of its own, and without persist.
+  std::uint32_t linger_ms = 60'000;
+  /// Stay without local clients.
+  bool persist = false;
 
   /// select, epoll or io_uring.
   std::string transport = "epoll";
@@ -41,8 +55,13 @@ struct ProxyConfig {
 
   /// Bytes of the feed log's ring; a power of two, at least 64 KiB.
   std::uint64_t ring_bytes = 16u << 20;
-  /// Lines of its index; a power of two, at least 1,024.
-  std::uint64_t index_lines = 1u << 17;
+  /// Lines of its index, 64 bytes each; a power of two, at least 1,024. With ring_bytes it bounds how far a local client
+  /// may lag.
+  std::uint64_t index_lines = 1u << 15;
+  /// Touch every page of a log when it is made, instead of when the first bytes come there.
+  bool pre_fault = true;
+  /// Put logs into 2 MiB pages where the kernel has some reserved (vm.nr_hugepages); ring_bytes at least 2 MiB.
+  bool huge_pages = false;
   /// Largest message taken from the venue; at most ring_bytes / 8. A larger one fails the upstream connection (1009).
   std::uint64_t message_max_bytes = 1u << 20;
   /// A client that is further behind than this is evicted with close code 1013; at most ring_bytes / 2.
@@ -72,6 +91,8 @@ struct CommandLine {
   ProxyConfig config;
   bool print_config = false;  ///< Print the resolved configuration and stop.
   int status_fd = -1;         ///< Inherited descriptor for status lines; -1: none.
+  bool detach = false;        ///< Return when it serves, and go on in the background.
+  std::string log_file;  ///< Where the log goes; empty: standard error, or nowhere once detached.
   bool parent_death = false;  ///< Stop when the process that started this one dies.
   int exit_code = -1;         ///< >= 0: stop at once with this (after --help, for example).
 };

@@ -104,11 +104,15 @@ class Rig {
     upstream::LinkOptions link;
     link.url = {false, "127.0.0.1", ntohs(address.sin_port), "/"};
     link.nic_stamps = stamps;
-    log_.emplace(
-        *rings::FeedLogWriter::create({.ring_bytes = config_.ring_bytes, .index_lines = 4096}));
+    parts_.emplace(1,
+                   std::move(*rings::FeedLogWriter::create(
+                       {.ring_bytes = config_.ring_bytes, .index_lines = 4096})),
+                   link);
+    parts_->ingest.message_max_bytes = config_.message_max_bytes;
+    parts_->ingest.stamps = stamps;
     transport_.emplace(
         transports::TransportOptions{.wait = transports::Wait::spin, .connections_max = 65});
-    proxy_.emplace(*transport_, ProxyParts{config_, *log_, nullptr, link, status_});
+    proxy_.emplace(*transport_, ProxyParts{config_, status_, &*parts_});
     endpoint_ = *transport_->listen({"127.0.0.1", 0}, {});
     proxy_->start();
     open_venue();
@@ -123,7 +127,7 @@ class Rig {
   /// The venue goes away; returns when the proxy knows.
   void lose_venue() {
     ::shutdown(venue_, SHUT_RDWR);
-    while (log_->stats().upstream_losses.value() == 0) proxy_->turn();
+    while (parts_->log.stats().upstream_losses.value() == 0) proxy_->turn();
   }
   [[nodiscard]] transports::MonotonicInstant next_due() const { return proxy_->next_due(); }
   [[nodiscard]] transports::MonotonicInstant now() const { return transport_->now(); }
@@ -175,7 +179,7 @@ class Rig {
 
   ProxyConfig config_;
   program::StatusLines status_;
-  std::optional<rings::FeedLogWriter> log_;
+  std::optional<upstream::FeedParts> parts_;
   std::optional<T> transport_;
   std::optional<Proxy<T>> proxy_;
   transports::Endpoint endpoint_;

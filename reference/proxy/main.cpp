@@ -1,20 +1,25 @@
+#include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
-#include <functional>
 #include <map>
-#include <optional>
+#include <memory>
 #include <random>
+#include <string_view>
 
+#include "reference/local/control_server.hpp"
+#include "reference/local/log_forwarder.hpp"
+#include "reference/monitor/top.hpp"
+#include "reference/program/detach.hpp"
 #include "reference/program/exit_codes.hpp"
 #include "reference/program/placement.hpp"
 #include "reference/program/standard_descriptors.hpp"
 #include "reference/proxy/config.hpp"
 #include "reference/proxy/run_proxy.hpp"
-#include "transports/rings/local_share.hpp"
 
 namespace {
 
@@ -26,13 +31,27 @@ std::string from_environment(const std::string& name) {
   return value == nullptr ? "" : value;
 }
 
+upstream::IngestOptions ingest_options(const proxy::ProxyConfig& config) {
+  upstream::IngestOptions ingest;
+  ingest.message_max_bytes = config.message_max_bytes;
+  ingest.validate_utf8 = config.validate_utf8;
+  ingest.stamps = config.stamps;
+  return ingest;
+}
+
+rings::FeedLogOptions log_options(const proxy::ProxyConfig& config) {
+  rings::FeedLogOptions log;
+  log.ring_bytes = config.ring_bytes;
+  log.index_lines = config.index_lines;
+  log.memory.pre_fault = config.pre_fault;
+  log.memory.huge_pages = config.huge_pages;
+  return log;
+}
+
+/// What every upstream has in common.
 upstream::LinkOptions link_options(const proxy::ProxyConfig& config) {
   constexpr std::int64_t kMs = 1'000'000;
   upstream::LinkOptions link;
-  link.url = *websocket::parse_url(config.upstream);
-  link.login.venue = *venues::venue_from_name(config.venue);
-  link.login.subscriptions = config.subscribe;
-  link.login.credentials = {from_environment(config.key_env), from_environment(config.secret_env)};
   link.backoff_first_ns = config.backoff_first_ms * kMs;
   link.backoff_longest_ns = config.backoff_longest_ms * kMs;
   link.open_timeout_ns = config.upstream_open_timeout_ms * kMs;
@@ -63,38 +82,99 @@ T value_or_throw(transports::Expected<T> expected) {
   return std::move(*expected);
 }
 
+/// The upstream of the configuration; null if it has none.
+std::unique_ptr<upstream::FeedParts> configured_upstream(const proxy::ProxyConfig& config) {
+  if (config.upstream.empty()) return nullptr;
+  upstream::LinkOptions link = link_options(config);
+  link.url = *websocket::parse_url(config.upstream);
+  link.login.venue = *venues::venue_from_name(config.venue);
+  link.login.subscriptions = config.subscribe;
+  link.login.credentials = {from_environment(config.key_env), from_environment(config.secret_env)};
+  auto parts = std::make_unique<upstream::FeedParts>(
+      1, value_or_throw(rings::FeedLogWriter::create(log_options(config))), std::move(link));
+  if (!parts->log.huge_pages_refused().empty())
+    spdlog::warn("ordinary pages instead of huge ones: {}", parts->log.huge_pages_refused());
+  parts->ingest = ingest_options(config);
+  if (parts->link.url.tls)
+    parts->tls = value_or_throw(
+        tls::TlsContext::client({.server_name = parts->link.url.host, .ca_file = config.ca}));
+  return parts;
+}
+
+std::unique_ptr<local::ControlServer> serve_local_clients(const proxy::ProxyConfig& config,
+                                                          local::FeedPort& port,
+                                                          const upstream::FeedParts* configured) {
+  local::ControlOptions options;
+  options.path = config.local_socket;
+  options.group = config.local_group;
+  options.token = from_environment(config.local_token_env);
+  options.clients_max = config.local_clients_max;
+  const bool stays = config.persist || configured != nullptr;
+  options.linger_ns = stays ? -1 : config.linger_ms * std::int64_t{1'000'000};
+  options.registry.link = link_options(config);
+  options.registry.ingest = ingest_options(config);
+  options.registry.log = log_options(config);
+  options.registry.ca_file = config.ca;
+  options.registry.feeds_max = config.feeds_max;
+  options.registry.allow_open = config.allow_open;
+  if (!config.local_group.empty() && config.allow_open.empty())
+    options.registry.allow_open = {"(nothing)"};  // no prefix of a URL: see ProxyConfig::allow_open
+  options.registry.credentials = [](const std::string& name) {
+    return venues::Credentials(from_environment(name + "_KEY"), from_environment(name + "_SECRET"));
+  };
+  local::OpenRequest as;
+  as.url = config.upstream;
+  as.venue = config.venue;
+  return value_or_throw(local::ControlServer::start(std::move(options), port, configured, as));
+}
+
+/// The log goes to standard error or to a file, and to the local clients that ask for it.
+void set_up_log(const std::string& file, local::FeedPort& port) {
+  auto& sinks = spdlog::default_logger()->sinks();
+  if (!file.empty()) {
+    ::umask(0077);  // the file may tell what is traded
+    sinks = {std::make_shared<spdlog::sinks::basic_file_sink_mt>(file)};
+    spdlog::flush_on(spdlog::level::info);
+  }
+  sinks.push_back(std::make_shared<local::LogForwarder>(port));
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %n %l: %v");
+}
+
 int serve(const proxy::CommandLine& line) {
   const proxy::ProxyConfig& config = line.config;
   if (auto good = program::check_status_descriptor(line.status_fd); !good) throw good.error();
   program::StatusLines status(line.status_fd);
+  program::Detach detach;
+  if (line.detach) detach = value_or_throw(program::Detach::fork());
+  static local::FeedPort port;  // as long as the log, which tells it
+  set_up_log(line.log_file, port);
+  const auto configured = configured_upstream(config);
+  std::unique_ptr<local::ControlServer> local_clients;
+  if (!config.local_socket.empty())
+    local_clients = serve_local_clients(config, port, configured.get());
   if (config.cpu >= 0)
     if (auto pinned = program::pin_to_cpu(config.cpu); !pinned) throw pinned.error();
 
-  rings::FeedLogOptions log_options;
-  log_options.ring_bytes = config.ring_bytes;
-  log_options.index_lines = config.index_lines;
-  rings::FeedLogWriter log = value_or_throw(rings::FeedLogWriter::create(log_options));
-  std::unique_ptr<rings::LocalShareServer> share;
-  if (!config.local_socket.empty())
-    share = value_or_throw(
-        rings::LocalShareServer::start({.path = config.local_socket}, log.share_descriptor()));
-
-  proxy::ProxyParts parts{config, log, nullptr, link_options(config), status};
-  std::optional<tls::TlsContext> tls;
-  if (parts.link.url.tls) {
-    tls = value_or_throw(
-        tls::TlsContext::client({.server_name = parts.link.url.host, .ca_file = config.ca}));
-    parts.tls = &*tls;
+  proxy::ProxyParts parts{config, status, configured.get(), local_clients ? &port : nullptr};
+  parts.serving = [&] { detach.ready(); };
+  const std::map<std::string, int (*)(const proxy::ProxyParts&)> transports_by_name = {
+      {"select", proxy::run_on_select},
+      {"epoll", proxy::run_on_epoll},
+      {"io_uring", proxy::run_on_io_uring}};
+  const int code = transports_by_name.at(config.transport)(parts);
+  const std::uint64_t local_served = local_clients ? local_clients->served() : 0;
+  local_clients.reset();
+  if (configured) {
+    const rings::ProxyStats& stats = configured->log.stats();
+    status.event("stopped", {{"counters", counters(stats)}});
+    spdlog::info(
+        "stopped: {} frames from upstream, {} clients served, {} evicted, {} local clients",
+        stats.frames.value(), stats.clients_accepted.value(), stats.clients_evicted.value(),
+        local_served);
+  } else {
+    status.event("stopped");
+    spdlog::info("stopped: {} local clients served", local_served);
   }
-  const std::map<std::string, int (*)(const proxy::ProxyParts&, const std::string&)>
-      transports_by_name = {{"select", proxy::run_on_select},
-                            {"epoll", proxy::run_on_epoll},
-                            {"io_uring", proxy::run_on_io_uring}};
-  const int code = transports_by_name.at(config.transport)(parts, config.local_socket);
-  status.event("stopped", {{"counters", counters(log.stats())}});
-  spdlog::info("stopped: {} frames from upstream, {} clients served, {} evicted",
-               log.stats().frames.value(), log.stats().clients_accepted.value(),
-               log.stats().clients_evicted.value());
   return code;
 }
 
@@ -102,7 +182,8 @@ int serve(const proxy::CommandLine& line) {
 
 int main(int argc, char** argv) {
   feedbench::program::open_standard_descriptors();
-  spdlog::set_default_logger(spdlog::stderr_logger_st("feedproxy"));
+  if (argc > 1 && std::string_view(argv[1]) == "top") return monitor::run_top(argc - 1, argv + 1);
+  spdlog::set_default_logger(spdlog::stderr_logger_mt("feedproxy"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %n %l: %v");
   const auto line = proxy::parse_command_line(argc, argv);
   if (!line) {

@@ -3,8 +3,6 @@
 
 namespace feedbench::proxy {
 
-int run_on_epoll(const ProxyParts& parts, const std::string& local_socket) {
-  return run_on<transports::EpollTransport>(parts, local_socket);
-}
+int run_on_epoll(const ProxyParts& parts) { return run_on<transports::EpollTransport>(parts); }
 
 }  // namespace feedbench::proxy

@@ -3,8 +3,6 @@
 
 namespace feedbench::proxy {
 
-int run_on_io_uring(const ProxyParts& parts, const std::string& local_socket) {
-  return run_on<transports::IoUringTransport>(parts, local_socket);
-}
+int run_on_io_uring(const ProxyParts& parts) { return run_on<transports::IoUringTransport>(parts); }
 
 }  // namespace feedbench::proxy

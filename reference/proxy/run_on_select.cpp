@@ -3,8 +3,6 @@
 
 namespace feedbench::proxy {
 
-int run_on_select(const ProxyParts& parts, const std::string& local_socket) {
-  return run_on<transports::SelectTransport>(parts, local_socket);
-}
+int run_on_select(const ProxyParts& parts) { return run_on<transports::SelectTransport>(parts); }
 
 }  // namespace feedbench::proxy

@@ -92,6 +92,7 @@ class LogIngest {
       placed_ += frame_bytes;
       if (frame.opcode != websocket::Opcode::continuation) {
         opcode_ = frame.opcode;
+        fragmented_ = !frame.fin;
         header_bytes_ = frame.header_bytes;
       }
       if (!frame.fin) continue;
@@ -129,6 +130,7 @@ class LogIngest {
     entry.length = static_cast<std::uint32_t>(placed_ - entry.offset);
     entry.header_bytes = header_bytes_;
     entry.opcode = static_cast<std::uint8_t>(opcode_);
+    entry.flags = fragmented_ ? rings::kMessageFragmented : std::uint16_t{0};
     entry.upstream_generation = generation_;
     if (options_.stamps) {
       stamps.handler = transports::TscInstant::now();
@@ -159,6 +161,7 @@ class LogIngest {
   std::uint32_t generation_ = 0;
   websocket::Opcode opcode_ = websocket::Opcode::text;  // of the message being placed
   std::uint8_t header_bytes_ = 0;
+  bool fragmented_ = false;
   bool filtering_ = false;
 };
 

@@ -1,17 +1,23 @@
 #include "reference/upstream/resolve.hpp"
 
 #include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/socket.h>
 
 #include <memory>
+#include <system_error>
+#include <thread>
+#include <utility>
 
 namespace feedbench::upstream {
+namespace {
 
-transports::Expected<std::vector<transports::Endpoint>> resolve(const std::string& host,
-                                                                std::uint16_t port) {
+Endpoints look_up(const std::string& host, std::uint16_t port, int flags) {
   addrinfo hints = {};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = flags;
   addrinfo* found = nullptr;
   const int failure = ::getaddrinfo(host.c_str(), nullptr, &hints, &found);
   if (failure != 0)
@@ -28,6 +34,39 @@ transports::Expected<std::vector<transports::Endpoint>> resolve(const std::strin
   if (endpoints.empty())
     return tl::make_unexpected(transports::Error{"resolve " + host + ": no address", 0});
   return endpoints;
+}
+
+}  // namespace
+
+std::optional<std::vector<transports::Endpoint>> numeric_endpoint(const std::string& host,
+                                                                  std::uint16_t port) {
+  auto found = look_up(host, port, AI_NUMERICHOST);
+  if (!found) return std::nullopt;
+  return std::move(*found);
+}
+
+Endpoints resolve(const std::string& host, std::uint16_t port) { return look_up(host, port, 0); }
+
+transports::Expected<void> resolve_elsewhere(std::string host, std::uint16_t port,
+                                             std::function<void(Endpoints)> done) {
+  // The thread inherits a full mask: signals are the main thread's business.
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  std::error_code failure;
+  try {
+    std::thread([host = std::move(host), port, done = std::move(done)] {
+      done(resolve(host, port));
+    }).detach();
+  } catch (const std::system_error& error) {
+    failure = error.code();
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (failure)
+    return tl::make_unexpected(transports::Error{
+        "start a thread to resolve a name: " + failure.message(), failure.value()});
+  return {};
 }
 
 }  // namespace feedbench::upstream

@@ -36,7 +36,16 @@ struct LinkOptions {
   std::int64_t idle_ns =
       30'000'000'000;  ///< Ping after this much silence, give up after twice as much.
   bool nic_stamps = true;
-  std::uint64_t seed = 1;  ///< Of the backoff's jitter.
+  std::vector<std::string> subprotocols = {};       ///< Offered in the handshake.
+  std::vector<websocket::HttpHeader> headers = {};  ///< Sent in the handshake.
+  std::uint64_t seed = 1;                           ///< Of the backoff's jitter.
+};
+
+/// What a message for the venue came to.
+enum class SendResult : std::uint8_t {
+  taken,     ///< It leaves next.
+  not_live,  ///< No connection is logged in now.
+  too_much,  ///< The venue does not read: kSendBytesMax wait already.
 };
 
 /// The proxy's one connection to the venue, through all its lives: resolve, connect, TLS, WebSocket handshake, login,
@@ -44,6 +53,9 @@ struct LinkOptions {
 ///
 /// Owner: upstream_opened(), upstream_ready(), upstream_lost(text, was_open, wait_ns), upstream_refused(text), upstream_published(),
 /// upstream_must_wait() -> bool: the log must not grow now; the owner calls decrypt_held_input() when it may.
+/// upstream_conn(conn): the connection's callbacks are to come here from now on.
+/// upstream_resolve(host, port): find the endpoints without holding up this thread, and call resolved() with them.
+/// upstream_answer(text): a control message of the venue, while watch_answers() is on.
 /// refused is said only while no connection has ever been ready: then trying again will not help. After that every end
 /// is a loss, and the link tries again for ever.
 /// thread: the polling thread. Allocation: on connecting and for control frames alone.
@@ -70,10 +82,19 @@ class UpstreamLink {
 
   /// Starts an attempt. errors are reported as lost or refused.
   void start() {
-    state_ = State::connecting;
+    state_ = State::resolving;
     deadline_ = transport_.now() + options_.open_timeout_ns;
-    auto endpoints = resolve(options_.url.host, options_.url.port);
+    where_ = options_.url.host;
+    auto numeric = numeric_endpoint(options_.url.host, options_.url.port);
+    if (numeric) return resolved(std::move(*numeric));
+    owner_.upstream_resolve(options_.url.host, options_.url.port);
+  }
+
+  /// The answer to upstream_resolve(). One that comes too late is passed over.
+  void resolved(const Endpoints& endpoints) {
+    if (state_ != State::resolving) return;
     if (!endpoints) return lose(endpoints.error().message);
+    state_ = State::connecting;
     const transports::Endpoint& endpoint = (*endpoints)[backoff_.attempts() % endpoints->size()];
     transports::ConnOptions options;
     options.nic_stamps = options_.nic_stamps;
@@ -83,6 +104,7 @@ class UpstreamLink {
     if (!conn) return lose(conn.error().message);
     conn_ = *conn;
     where_ = transports::to_string(endpoint);
+    owner_.upstream_conn(conn_);
   }
 
   /// Closes for good: a Close frame if the venue listens, then the connection.
@@ -92,6 +114,24 @@ class UpstreamLink {
     if (!conn_.valid()) return;
     if (talks) send_close(websocket::CloseCode::normal, "");
     close_when_flushed();
+  }
+
+  /// Cuts the connection that stop() did not end in time.
+  void abort() {
+    if (conn_.valid()) transport_.abort(conn_);
+  }
+
+  /// Sends one message to the venue.
+  SendResult send_message(websocket::Opcode opcode, std::span<const std::byte> payload) {
+    if (state_ != State::live) return SendResult::not_live;
+    if (waiting_.size() + payload.size() > kSendBytesMax) return SendResult::too_much;
+    send_masked(opcode, payload);
+    return SendResult::taken;
+  }
+  /// Take the venue's control messages out of the stream and hand them to the owner. Costs a look at each message.
+  void watch_answers(bool on) noexcept {
+    watching_ = on;
+    if (state_ == State::live) ingest_.filtering(on);
   }
 
   /// Ciphertext stands in the receive buffer that upstream_must_wait() kept from the log: nothing may be received over it.
@@ -106,8 +146,9 @@ class UpstreamLink {
   }
 
   void on_open() {
-    auto handshake = websocket::ClientHandshake::create(
-        {options_.url.host_header(), options_.url.target, {}, {}, 16384});
+    auto handshake =
+        websocket::ClientHandshake::create({options_.url.host_header(), options_.url.target,
+                                            options_.subprotocols, options_.headers, kHeadBytes});
     auto login = venues::UpstreamLogin::create(options_.login);
     if (!handshake) return refuse(handshake.error().message);
     if (!login) return refuse(login.error().message);
@@ -155,8 +196,8 @@ class UpstreamLink {
   void on_time(transports::MonotonicInstant now) {
     if (state_ == State::waiting && now >= retry_at_)
       return conn_.valid() ? transport_.abort(conn_) : start();
-    const bool opening =
-        state_ == State::connecting || state_ == State::handshake || state_ == State::login;
+    const bool opening = state_ == State::resolving || state_ == State::connecting ||
+                         state_ == State::handshake || state_ == State::login;
     if (opening && now >= deadline_)
       return lose(where_ + ": not open after " +
                   std::to_string(options_.open_timeout_ns / 1'000'000) + " ms");
@@ -183,6 +224,10 @@ class UpstreamLink {
   bool keep(websocket::Opcode, std::span<const std::byte> payload) {
     const std::string_view text = websocket::as_text(payload);
     const bool control = is_venue_control(text);
+    if (state_ == State::live) {
+      if (control && watching_) owner_.upstream_answer(text);
+      if (!control || !ends_the_session(text)) return control;
+    }
     follow(login_->on_message(text));
     return control;
   }
@@ -190,8 +235,17 @@ class UpstreamLink {
  private:
   static constexpr std::size_t kHeadBytes = 16 * 1024;
   static constexpr std::size_t kCipherBytes = 256 * 1024;
+  static constexpr std::size_t kSendBytesMax = 256 * 1024;
 
-  enum class State : std::uint8_t { waiting, connecting, handshake, login, live, stopped };
+  enum class State : std::uint8_t {
+    waiting,
+    resolving,
+    connecting,
+    handshake,
+    login,
+    live,
+    stopped
+  };
 
   [[nodiscard]] bool is_venue_control(std::string_view text) const {
     switch (options_.login.venue) {
@@ -202,6 +256,13 @@ class UpstreamLink {
       default:
         return false;
     }
+  }
+
+  /// A live session's answers are its clients' business (one client's mistake must not end all); these few are the end.
+  [[nodiscard]] bool ends_the_session(std::string_view text) const {
+    if (options_.login.venue != venues::Venue::alpaca) return false;
+    const int code = venues::alpaca::control_of(text).code;
+    return code == 404 || code == 406 || code == 407;
   }
 
   [[nodiscard]] bool wants_input() const noexcept {
@@ -288,7 +349,7 @@ class UpstreamLink {
         if (state_ != State::login) return;
         state_ = State::live;
         ever_ready_ = true;
-        ingest_.filtering(false);
+        ingest_.filtering(watching_);
         ready_at_ = transport_.now();
         deadline_ = ready_at_ + options_.idle_ns;
         owner_.upstream_ready();
@@ -318,6 +379,9 @@ class UpstreamLink {
   void send_frame(websocket::Opcode opcode, std::span<const std::byte> payload) {
     // A pong or two wait at most: a venue that pings without reading is given up.
     if (waiting_.size() > kHeadBytes) return;
+    send_masked(opcode, payload);
+  }
+  void send_masked(websocket::Opcode opcode, std::span<const std::byte> payload) {
     std::string frame(websocket::kHeaderBytesMax + payload.size(), '\0');
     const std::size_t size = websocket::build_client_frame(std::as_writable_bytes(std::span(frame)),
                                                            opcode, payload, mask_keys_.next());
@@ -415,6 +479,7 @@ class UpstreamLink {
   bool pinged_ = false;
   bool close_pending_ = false;  // the venue's Close came, or its words say that it ends
   bool holds_input_ = false;    // see holds_input()
+  bool watching_ = false;       // see watch_answers()
   bool closing_ = false;        // close the connection once all is sent
   websocket::CloseCode close_code_ = websocket::CloseCode::normal;
   std::uint32_t generation_ = 0;

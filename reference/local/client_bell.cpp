@@ -1,0 +1,64 @@
+#include "reference/local/client_bell.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <new>
+#include <string>
+
+namespace feedbench::local {
+namespace {
+
+transports::Error page_error(const std::string& what) {
+  const int os_error = errno;
+  return {"make a local client's page: " + what + ": " + std::strerror(os_error), os_error};
+}
+
+}  // namespace
+
+transports::Expected<std::shared_ptr<ClientBell>> ClientBell::create() {
+  std::shared_ptr<ClientBell> bell(new ClientBell);
+  bell->memory_ =
+      rings::Descriptor(::memfd_create("feedproxy_client", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  const int fd = bell->memory_.get();
+  if (fd < 0) return tl::make_unexpected(page_error("memfd_create"));
+  // Sealed in its size: nobody can make this process fault by shortening it.
+  if (::ftruncate(fd, feedproxy::kPageBytes) != 0 ||
+      ::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+    return tl::make_unexpected(page_error("size and seal"));
+  void* const mapped = ::mmap(nullptr, feedproxy::kPageBytes, PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_POPULATE, fd, 0);
+  if (mapped == MAP_FAILED) return tl::make_unexpected(page_error("mmap"));
+  bell->page_ = new (mapped) feedproxy::ClientPage{};
+  bell->page_->version = feedproxy::control::kVersion;
+  bell->page_->cursors_count = feedproxy::control::kFeedsPerClientMax;
+  bell->page_->magic = feedproxy::kPageMagic;
+  int pair[2];
+  if (::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
+    return tl::make_unexpected(page_error("socketpair"));
+  bell->ours_ = rings::Descriptor(pair[0]);
+  bell->theirs_ = rings::Descriptor(pair[1]);
+  return bell;
+}
+
+ClientBell::~ClientBell() {
+  if (page_ != nullptr) ::munmap(page_, feedproxy::kPageBytes);
+}
+
+void ClientBell::wake() noexcept {
+  // Whoever takes the word back rings; two publishers ring once.
+  const std::uint32_t waiting = page_->waiting.exchange(0, std::memory_order_acq_rel);
+  if (waiting == static_cast<std::uint32_t>(feedproxy::Waiting::futex)) {
+    feedproxy::futex_wake(page_->waiting);
+  } else if (waiting != 0) {
+    // A full socket buffer: a ring is there already that the client has not read. A closed one: it is gone.
+    const char ring = 1;
+    static_cast<void>(::send(ours_.get(), &ring, 1, MSG_DONTWAIT | MSG_NOSIGNAL));
+  }
+}
+
+}  // namespace feedbench::local

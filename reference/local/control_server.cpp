@@ -1,0 +1,536 @@
+#include "reference/local/control_server.hpp"
+
+#include <fmt/format.h>
+#include <grp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "reference/client/packet_socket.hpp"
+#include "reference/local/control_session.hpp"
+
+namespace feedbench::local {
+
+using feedproxy::Errc;
+using feedproxy::control::Descriptors;
+using feedproxy::control::Event;
+using feedproxy::control::Head;
+using feedproxy::control::Kind;
+using feedproxy::control::Packet;
+using feedproxy::control::Transfer;
+using transports::MonotonicInstant;
+
+namespace {
+
+constexpr int kPacketsPerTurn = 64;
+
+MonotonicInstant now() { return transports::MonotonicInstant::now(); }
+
+/// Members of a group may connect, whoever they are; without one the same user alone. Root may everything anyway.
+struct Admission {
+  std::optional<gid_t> group;
+
+  [[nodiscard]] bool admits(const ucred& peer) const {
+    if (peer.uid == ::geteuid() || peer.uid == 0) return true;
+    if (!group) return false;
+    if (peer.gid == *group) return true;
+    std::array<char, 4096> space{};
+    passwd entry{};
+    passwd* found = nullptr;
+    if (::getpwuid_r(peer.uid, &entry, space.data(), space.size(), &found) != 0 || found == nullptr)
+      return false;
+    std::array<gid_t, 256> groups{};
+    int count = static_cast<int>(groups.size());
+    if (::getgrouplist(found->pw_name, found->pw_gid, groups.data(), &count) < 0) return false;
+    return std::find(groups.begin(), groups.begin() + count, *group) != groups.begin() + count;
+  }
+};
+
+/// Sealed memory that holds a text, to be handed over. Invalid if the kernel has none.
+rings::Descriptor memory_with(const std::string& text) {
+  rings::Descriptor memory(::memfd_create("feedproxy_status", MFD_CLOEXEC));
+  if (!memory.valid()) return memory;
+  std::size_t written = 0;
+  while (written < text.size()) {
+    const ssize_t n = ::write(memory.get(), text.data() + written, text.size() - written);
+    if (n <= 0) return {};
+    written += static_cast<std::size_t>(n);
+  }
+  ::lseek(memory.get(), 0, SEEK_SET);
+  return memory;
+}
+
+/// Takes as long whatever the two share, so that a token cannot be guessed letter by letter.
+bool equal_secrets(std::string_view a, std::string_view b) {
+  unsigned char difference = a.size() == b.size() ? 0 : 1;
+  for (std::size_t i = 0; i < a.size() && i < b.size(); ++i)
+    difference = static_cast<unsigned char>(difference | (a[i] ^ b[i]));
+  return difference == 0;
+}
+
+}  // namespace
+
+class ControlServer::Loop final : public Audience {
+ public:
+  Loop(ControlOptions options, FeedPort& port, ListeningSocket listener, rings::Descriptor wake,
+       Admission admission)
+      : options_(std::move(options)),
+        port_(port),
+        listener_(std::move(listener)),
+        wake_(std::move(wake)),
+        admission_(admission),
+        registry_(options_.registry, port, *this),
+        inbox_(feedproxy::control::kPacketBytesMax) {
+    port_.events.on_post([](void* context) { static_cast<Loop*>(context)->wake(); }, this);
+  }
+  ~Loop() override { port_.events.on_post(nullptr, nullptr); }
+
+  FeedRegistry& registry() noexcept { return registry_; }
+  [[nodiscard]] const std::string& path() const noexcept { return listener_.path(); }
+
+  /// thread: any.
+  void wake() noexcept {
+    const std::uint64_t one = 1;
+    while (::write(wake_.get(), &one, sizeof one) < 0 && errno == EINTR) {
+    }
+  }
+  void stop() noexcept {
+    stopping_ = true;
+    wake();
+  }
+
+  void run() {
+    idle_since_ = now();
+    while (!stopping_) {
+      wait();
+      if (polled_[0].revents != 0) {
+        std::uint64_t count = 0;
+        static_cast<void>(::read(wake_.get(), &count, sizeof count));
+      }
+      for (FeedEvent& event : port_.events.take()) take_event(std::move(event));
+      for (std::size_t i = 0; i < sessions_.size(); ++i)
+        serve(*sessions_[i], polled_[i + 2].revents);
+      if (polled_[1].revents != 0) accept_all();
+      on_time();
+      reap();
+    }
+    tell_all(Event::stopping, "the proxy stops");
+  }
+
+  void tell(UserId user, const Head& head, const std::vector<std::string>& texts,
+            const std::vector<int>& descriptors) override {
+    for (const auto& session : sessions_)
+      if (session->id == user)
+        return session->tell(texts.empty()
+                                 ? feedproxy::control::encode(head)
+                                 : feedproxy::control::encode(head, within_packet(texts.front())),
+                             descriptors);
+  }
+
+  std::atomic<std::uint64_t> clients{0};
+  std::atomic<std::uint64_t> served{0};
+  std::atomic<std::uint64_t> refused{0};
+
+ private:
+  static constexpr std::size_t kSentenceBytesMax = 4096;
+  static std::string_view within_packet(const std::string& text) {
+    return std::string_view(text).substr(0, kSentenceBytesMax);
+  }
+
+  void wait() {
+    polled_.clear();
+    polled_.push_back({wake_.get(), POLLIN, 0});
+    polled_.push_back({listener_.get(), POLLIN, 0});
+    for (const auto& session : sessions_) {
+      const int events = POLLIN | (session->wants_to_write() ? POLLOUT : 0);
+      polled_.push_back({session->socket.get(), static_cast<short>(events), 0});
+    }
+    const std::int64_t left_ns = next_due().ns - now().ns;
+    constexpr std::int64_t kLongestMs = 60'000;
+    const int timeout_ms =
+        static_cast<int>(std::clamp<std::int64_t>((left_ns + 999'999) / 1'000'000, 0, kLongestMs));
+    if (::poll(polled_.data(), polled_.size(), timeout_ms) < 0)
+      for (pollfd& each : polled_) each.revents = 0;
+  }
+
+  [[nodiscard]] MonotonicInstant next_due() const {
+    MonotonicInstant due = registry_.next_deadline();
+    for (const auto& session : sessions_)
+      if (!session->greeted) due = std::min(due, session->hello_until);
+    if (options_.linger_ns >= 0 && nobody_here() && !stop_asked_)
+      due = std::min(due, idle_since_ + options_.linger_ns);
+    return due;
+  }
+
+  /// Monitors are nobody.
+  [[nodiscard]] bool nobody_here() const {
+    return std::all_of(sessions_.begin(), sessions_.end(),
+                       [](const auto& session) { return session->monitor; });
+  }
+
+  void on_time() {
+    const MonotonicInstant at = now();
+    registry_.on_time(at);
+    for (const auto& session : sessions_)
+      if (!session->greeted && at >= session->hello_until) session->end("said nothing");
+    if (options_.linger_ns >= 0 && nobody_here() && !stop_asked_ &&
+        at >= idle_since_ + options_.linger_ns) {
+      stop_asked_ = true;
+      spdlog::info("no local client for {} ms: stopping", options_.linger_ns / 1'000'000);
+      FeedCommand stop;
+      stop.kind = FeedCommand::Kind::stop;
+      port_.commands.post(std::move(stop));
+    }
+  }
+
+  void accept_all() {
+    for (int i = 0; i < kPacketsPerTurn; ++i) {
+      rings::Descriptor peer(
+          ::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      if (!peer.valid()) {
+        // Out of descriptors: the peer stays in the backlog. Do not spin on it.
+        if (errno == EMFILE || errno == ENFILE) ::poll(nullptr, 0, 50);
+        return;
+      }
+      ucred who{};
+      socklen_t length = sizeof who;
+      if (::getsockopt(peer.get(), SOL_SOCKET, SO_PEERCRED, &who, &length) != 0 ||
+          !admission_.admits(who)) {
+        refuse(peer, Errc::not_allowed, "this proxy serves another user");
+      } else if (sessions_.size() >= options_.clients_max) {
+        refuse(peer, Errc::too_many,
+               fmt::format("{} local clients are connected, which is the most this proxy takes",
+                           sessions_.size()));
+      } else {
+        sessions_.push_back(std::make_unique<ControlSession>(next_user_++, std::move(peer), who,
+                                                             now() + options_.hello_timeout_ns));
+      }
+    }
+  }
+
+  void refuse(const rings::Descriptor& peer, Errc code, const std::string& why) {
+    ++refused;
+    spdlog::warn("a local client was refused: {}", why);
+    Head head;
+    head.kind = static_cast<std::uint32_t>(Kind::failed);
+    head.code = static_cast<std::uint32_t>(code);
+    static_cast<void>(
+        feedproxy::control::send_packet(peer.get(), feedproxy::control::encode(head, why)));
+  }
+
+  void serve(ControlSession& session, short ready) {
+    if ((ready & POLLOUT) != 0) session.flush();
+    if ((ready & (POLLIN | POLLHUP | POLLERR)) == 0) return;
+    for (int i = 0; i < kPacketsPerTurn && !session.ended; ++i) {
+      std::size_t bytes = 0;
+      Descriptors descriptors;
+      switch (
+          feedproxy::control::receive_packet(session.socket.get(), inbox_, bytes, descriptors)) {
+        case Transfer::would_block:
+          return;
+        case Transfer::ended:
+          return session.end("");
+        case Transfer::too_large:
+          return session.end("sent a packet larger than any that a client sends");
+        case Transfer::failed:
+          return session.end(std::strerror(errno));
+        case Transfer::done:
+          break;
+      }
+      const auto packet = feedproxy::control::decode(std::span(inbox_).first(bytes));
+      if (!packet) return session.end("sent a packet that contradicts itself");
+      take(session, *packet);
+    }
+  }
+
+  void take(ControlSession& session, const Packet& packet) {
+    if (!session.greeted) return greet(session, packet);
+    const MonotonicInstant at = now();
+    const std::uint32_t request = packet.head.request;
+    const auto& texts = packet.texts;
+    switch (packet.kind()) {
+      case Kind::open: {
+        OpenRequest wanted;
+        wanted.feed = packet.head.feed;
+        wanted.url = texts[0];
+        wanted.credentials = texts[1];
+        wanted.headers = texts[2];
+        wanted.subprotocol = texts[3];
+        wanted.venue = texts[4];
+        wanted.flags = packet.head.values[0];
+        wanted.watch = session.monitor;
+        wanted.timeout_ns =
+            static_cast<std::int64_t>(std::min<std::uint64_t>(packet.head.values[1], 3'600'000)) *
+            1'000'000;
+        return registry_.open(session.id, request, wanted, session.bell, at);
+      }
+      case Kind::close:
+        return registry_.close(session.id, request, packet.head.feed, at);
+      case Kind::send: {
+        const auto opcode = static_cast<websocket::Opcode>(packet.head.code);
+        if (opcode != websocket::Opcode::text && opcode != websocket::Opcode::binary)
+          return fail(session, request, Errc::bad_request, "a message is text or binary");
+        return registry_.send(session.id, request, packet.head.feed, opcode, texts[0]);
+      }
+      case Kind::subscribe:
+        return registry_.subscribe(session.id, request, packet.head.feed,
+                                   {std::string(texts[0]), std::string(texts[1]),
+                                    std::string(texts[2]), std::string(texts[3])},
+                                   at);
+      case Kind::unsubscribe:
+        return registry_.unsubscribe(session.id, request, packet.head.feed, texts[0], texts[1], at);
+      case Kind::set_log_level:
+        session.log_level = packet.head.code;
+        note_log_level();
+        return done(session, request, {}, "", {});
+      case Kind::status:
+        return tell_status(session, request);
+      default:
+        return session.end("sent a request that this version does not know");
+    }
+  }
+
+  void greet(ControlSession& session, const Packet& packet) {
+    const auto refuse_it = [&](Errc code, const std::string& why) {
+      ++refused;
+      fail(session, packet.head.request, code, why);
+      session.end("refused: " + why);
+    };
+    if (packet.kind() != Kind::hello || packet.head.values[0] != feedproxy::control::kMagic)
+      return session.end("did not begin with a hello");
+    if (packet.head.values[1] != feedproxy::control::kVersion)
+      return refuse_it(Errc::wrong_version,
+                       fmt::format("this proxy speaks version {} of the protocol, the client {}",
+                                   feedproxy::control::kVersion, packet.head.values[1]));
+    if (!equal_secrets(packet.texts[1], options_.token))
+      return refuse_it(Errc::not_allowed, "the token is missing or wrong");
+    if (!is_client_name(packet.texts[0]))
+      return refuse_it(Errc::bad_request,
+                       "a client's name has 1 to 64 letters, digits and -_.: characters");
+    auto bell = ClientBell::create();
+    if (!bell) return refuse_it(Errc::system, bell.error().message);
+    session.name = packet.texts[0];
+    session.greeted = true;
+    session.monitor = (packet.head.values[2] & feedproxy::control::kHelloMonitor) != 0;
+    session.bell = std::move(*bell);
+    ++served;
+    ++clients;
+    spdlog::info("local client {} (pid {}) connected", session.name, session.pid);
+    done(session, packet.head.request, {static_cast<std::uint64_t>(::getpid()), 0, 0},
+         FEEDBENCH_VERSION, {session.bell->page_descriptor(), session.bell->doorbell_descriptor()});
+    session.bell->give_away();
+  }
+
+  static bool is_client_name(std::string_view name) {
+    return !name.empty() && name.size() <= feedproxy::control::kClientNameBytesMax &&
+           std::all_of(name.begin(), name.end(), [](unsigned char c) {
+             return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.' || c == ':';
+           });
+  }
+
+  static void done(ControlSession& session, std::uint32_t request,
+                   const std::array<std::uint64_t, 3>& values, std::string_view text,
+                   const std::vector<int>& descriptors) {
+    Head head;
+    head.kind = static_cast<std::uint32_t>(Kind::done);
+    head.request = request;
+    head.values = values;
+    session.tell(feedproxy::control::encode(head, text), descriptors);
+  }
+  static void fail(ControlSession& session, std::uint32_t request, Errc code,
+                   const std::string& why) {
+    Head head;
+    head.kind = static_cast<std::uint32_t>(Kind::failed);
+    head.request = request;
+    head.code = static_cast<std::uint32_t>(code);
+    session.tell(feedproxy::control::encode(head, why), {});
+  }
+
+  static const char* name_of_waiting(const feedproxy::ClientPage& page) {
+    switch (static_cast<feedproxy::Waiting>(page.waiting.load(std::memory_order_relaxed))) {
+      case feedproxy::Waiting::no:
+        return "no";
+      case feedproxy::Waiting::futex:
+        return "futex";
+      case feedproxy::Waiting::doorbell:
+        return "doorbell";
+    }
+    return "unknown";  // the page is the client's, and may hold anything
+  }
+
+  void tell_status(ControlSession& session, std::uint32_t request) {
+    nlohmann::json all = {{"pid", ::getpid()},
+                          {"version", FEEDBENCH_VERSION},
+                          {"uptime_ns", now() - started_},
+                          {"feeds", registry_.status()},
+                          {"clients", nlohmann::json::array()}};
+    for (const auto& each : sessions_) {
+      if (!each->greeted) continue;
+      const feedproxy::ClientPage& page = each->bell->page();
+      nlohmann::json cursors = nlohmann::json::array();
+      for (const feedproxy::PageCursor& cursor : page.cursors) {
+        const std::uint64_t feed = cursor.feed.load(std::memory_order_relaxed);
+        if (feed == 0) continue;
+        cursors.push_back({{"feed", feed},
+                           {"sequence", cursor.sequence.load(std::memory_order_relaxed)},
+                           {"messages", cursor.messages.load(std::memory_order_relaxed)},
+                           {"missed", cursor.missed_messages.load(std::memory_order_relaxed)}});
+      }
+      all["clients"].push_back({{"id", each->id},
+                                {"name", each->name},
+                                {"pid", each->pid},
+                                {"uid", each->uid},
+                                {"monitor", each->monitor},
+                                {"waiting", name_of_waiting(page)},
+                                {"feeds", registry_.feeds_of(each->id)},
+                                {"cursors", std::move(cursors)}});
+    }
+    // What a venue said may not be UTF-8.
+    const rings::Descriptor memory =
+        memory_with(all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    if (!memory.valid()) return fail(session, request, Errc::system, "no memory for the status");
+    done(session, request, {}, "", {memory.get()});
+  }
+
+  void take_event(FeedEvent event) {
+    if (event.kind != FeedEvent::Kind::logged) return registry_.on_event(std::move(event), now());
+    Head head;
+    head.kind = static_cast<std::uint32_t>(Kind::event);
+    head.code = static_cast<std::uint32_t>(Event::log);
+    head.values[0] = event.level;
+    for (const auto& session : sessions_)
+      if (session->greeted && event.level >= session->log_level)
+        session->tell(feedproxy::control::encode(head, within_packet(event.text)), {});
+  }
+
+  void note_log_level() {
+    auto least = static_cast<std::uint32_t>(feedproxy::control::LogLevel::off);
+    for (const auto& session : sessions_)
+      if (!session->ended) least = std::min(least, session->log_level);
+    port_.log_level.store(least, std::memory_order_relaxed);
+  }
+
+  void tell_all(Event event, const std::string& text) {
+    Head head;
+    head.kind = static_cast<std::uint32_t>(Kind::event);
+    head.code = static_cast<std::uint32_t>(event);
+    for (const auto& session : sessions_)
+      if (session->greeted) session->tell(feedproxy::control::encode(head, text), {});
+  }
+
+  /// Lets go of the sessions that have ended.
+  void reap() {
+    for (std::size_t i = 0; i < sessions_.size();) {
+      ControlSession& session = *sessions_[i];
+      if (!session.ended) {
+        ++i;
+        continue;
+      }
+      if (session.greeted) {
+        --clients;
+        if (session.ending.empty())
+          spdlog::info("local client {} (pid {}) is gone", session.name, session.pid);
+        else
+          spdlog::warn("local client {} (pid {}) was let go: {}", session.name, session.pid,
+                       session.ending);
+      } else if (!session.ending.empty()) {
+        spdlog::warn("a local client (pid {}) was let go: {}", session.pid, session.ending);
+      }
+      registry_.user_gone(session.id, now());
+      const bool was_monitor = session.monitor;
+      sessions_.erase(sessions_.begin() + static_cast<std::ptrdiff_t>(i));
+      note_log_level();
+      if (!was_monitor && nobody_here()) idle_since_ = now();
+    }
+  }
+
+  ControlOptions options_;
+  FeedPort& port_;
+  ListeningSocket listener_;
+  rings::Descriptor wake_;
+  Admission admission_;
+  FeedRegistry registry_;
+  std::vector<std::unique_ptr<ControlSession>> sessions_;
+  std::vector<pollfd> polled_;  // [0] wake, [1] listener, [i + 2] session i
+  std::vector<std::byte> inbox_;
+  UserId next_user_ = 1;
+  const MonotonicInstant started_ = now();
+  MonotonicInstant idle_since_;
+  bool stop_asked_ = false;
+  std::atomic<bool> stopping_{false};
+};
+
+transports::Expected<std::unique_ptr<ControlServer>> ControlServer::start(
+    ControlOptions options, FeedPort& port, const upstream::FeedParts* configured,
+    const OpenRequest& configured_as) {
+  const auto refused = [&options](const std::string& why, int os_error) {
+    return tl::make_unexpected(
+        transports::Error{"serve local clients at " + options.path + ": " + why, os_error});
+  };
+  Admission admission;
+  if (!options.group.empty()) {
+    const group* const found = ::getgrnam(options.group.c_str());
+    if (found == nullptr) return refused("there is no group " + options.group, 0);
+    admission.group = found->gr_gid;
+  }
+  rings::Descriptor wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake.valid()) return refused(std::strerror(errno), errno);
+  auto listener = ListeningSocket::listen_at(options.path, admission.group.has_value());
+  if (!listener) return tl::make_unexpected(listener.error());
+  if (admission.group &&
+      ::chown(options.path.c_str(), static_cast<uid_t>(-1), *admission.group) != 0)
+    return refused("give it to group " + options.group + ": " + std::strerror(errno), errno);
+  const std::string path = options.path;
+  auto loop = std::make_unique<Loop>(std::move(options), port, std::move(*listener),
+                                     std::move(wake), admission);
+  if (configured != nullptr) loop->registry().adopt(*configured, configured_as);
+  std::unique_ptr<ControlServer> server(new ControlServer(std::move(loop)));
+  // The thread inherits a full mask: signals are the main thread's business.
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  std::error_code failure;
+  try {
+    server->thread_ = std::thread([of = server->loop_.get()] { of->run(); });
+  } catch (const std::system_error& error) {
+    failure = error.code();
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (failure)
+    return tl::make_unexpected(transports::Error{
+        "serve local clients at " + path + ": start a thread: " + failure.message(),
+        failure.value()});
+  return server;
+}
+
+ControlServer::ControlServer(std::unique_ptr<Loop> loop) : loop_(std::move(loop)) {}
+
+ControlServer::~ControlServer() {
+  if (!thread_.joinable()) return;
+  loop_->stop();
+  thread_.join();
+}
+
+const std::string& ControlServer::path() const noexcept { return loop_->path(); }
+std::uint64_t ControlServer::clients() const noexcept { return loop_->clients; }
+std::uint64_t ControlServer::served() const noexcept { return loop_->served; }
+std::uint64_t ControlServer::refused() const noexcept { return loop_->refused; }
+
+}  // namespace feedbench::local
