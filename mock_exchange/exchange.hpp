@@ -63,6 +63,9 @@ struct ExchangeOptions {
   /// Alpaca: what clients must present. Empty: any key and secret are good.
   venues::Credentials credentials;
 
+  /// Alpaca: connections that may be logged in at a time; one more is answered with error 406.
+  std::size_t logins_max = SIZE_MAX;
+
   double tsc_hz = 0;  ///< Ticks a second of `now`. Required; from transports::TscClock.
   /// The clock of everything here: schedule, pings, limits, timeouts. Tests give their own.
   transports::TscInstant (*now)() noexcept = &transports::TscInstant::now;

@@ -73,6 +73,7 @@ ExchangeOptions exchange_options(const ProgramOptions& program_options) {
   options.credentials = venues::Credentials(program_options.key, program_options.secret);
   options.faults = program_options.faults;
   options.lag_frames_max = program_options.lag_frames_max;
+  options.logins_max = program_options.logins_max;
   if (program_options.ping_interval_s >= 0) {
     options.ping_interval_ns = static_cast<std::int64_t>(program_options.ping_interval_s * 1e9);
   }

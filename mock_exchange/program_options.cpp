@@ -157,6 +157,9 @@ void add_options(CLI::App& app, ProgramOptions& options) {
          "frames; :every at the end: "
          "on every connection), refuse-auth",
          "FAULT");
+  app.add_option("--max-logins", options.logins_max,
+                 "alpaca: connections that may be logged in at a time; one more gets error 406")
+      ->type_name("N");
   app.add_option("--max-lag", options.lag_frames_max,
                  "close a client that is more than N due frames behind")
       ->type_name("N");

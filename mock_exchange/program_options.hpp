@@ -35,6 +35,7 @@ struct ProgramOptions {
   std::string secret;
   std::vector<Fault> faults;
   std::uint64_t lag_frames_max = UINT64_MAX;
+  std::size_t logins_max = SIZE_MAX;
   double ping_interval_s = -1;
   bool spin = false;
   /// block: how long before a frame is due the loop stops sleeping.

@@ -48,7 +48,8 @@ std::string fault_of(const ExchangeOptions& options) {
 Server::Server(asio::io_context& io, ExchangeOptions options)
     : io_(io),
       options_(std::move(options)),
-      venue_(options_.venue, options_.session, options_.credentials, refuses_auth(options_)),
+      venue_(options_.venue, options_.session, options_.credentials, refuses_auth(options_),
+             options_.logins_max),
       acceptor_(io),
       accept_again_(io),
       base_(options_.now()),

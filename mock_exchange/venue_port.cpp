@@ -155,6 +155,8 @@ tl::expected<std::unique_ptr<VenuePort>, Refusal> open_alpaca(
   alpaca::SessionOptions options;
   options.feed = *feed;
   options.expected = venue.credentials();
+  options.logins = venue.logins();
+  options.logins_max = venue.logins_max();
   // Nobody can present a key with a control character in it.
   if (venue.refuses_auth()) options.expected = venues::Credentials("\x01", "\x01");
   return std::make_unique<AlpacaPort>(venue, std::move(options), request);
@@ -163,11 +165,12 @@ tl::expected<std::unique_ptr<VenuePort>, Refusal> open_alpaca(
 }  // namespace
 
 Venue::Venue(venues::Venue kind, std::shared_ptr<const PreparedSession> session,
-             venues::Credentials credentials, bool refuse_auth)
+             venues::Credentials credentials, bool refuse_auth, std::size_t logins_max)
     : kind_(kind),
       session_(std::move(session)),
       credentials_(std::move(credentials)),
-      refuse_auth_(refuse_auth) {}
+      refuse_auth_(refuse_auth),
+      logins_max_(logins_max) {}
 
 const std::shared_ptr<const PreparedSession>& Venue::binance_form(bool combined) {
   auto& form = combined ? combined_ : raw_;

@@ -28,10 +28,13 @@ struct Replies {
 class Venue {
  public:
   Venue(venues::Venue kind, std::shared_ptr<const PreparedSession> session,
-        venues::Credentials credentials, bool refuse_auth);
+        venues::Credentials credentials, bool refuse_auth, std::size_t logins_max = SIZE_MAX);
 
   [[nodiscard]] venues::Venue kind() const noexcept { return kind_; }
   [[nodiscard]] const venues::Credentials& credentials() const noexcept { return credentials_; }
+  /// Alpaca: connections that are logged in, and how many may be.
+  [[nodiscard]] const std::shared_ptr<std::size_t>& logins() const noexcept { return logins_; }
+  [[nodiscard]] std::size_t logins_max() const noexcept { return logins_max_; }
   [[nodiscard]] bool refuses_auth() const noexcept { return refuse_auth_; }
   [[nodiscard]] const std::shared_ptr<const PreparedSession>& session() const noexcept {
     return session_;
@@ -48,6 +51,8 @@ class Venue {
   std::shared_ptr<const PreparedSession> raw_;
   venues::Credentials credentials_;
   bool refuse_auth_;
+  std::shared_ptr<std::size_t> logins_ = std::make_shared<std::size_t>(0);
+  std::size_t logins_max_;
 };
 
 /// thread: one. now_ns: of any monotonic clock, the same one in all calls.
