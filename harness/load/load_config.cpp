@@ -46,7 +46,7 @@ json to_json(const LoadConfig& c) {
           {"pace_value", c.pace.value},
           {"tls_certificate_file", c.tls_certificate_file},
           {"tls_key_file", c.tls_key_file},
-          {"tcp_clients", c.tcp_clients},
+          {"clients_via", c.clients_via},
           {"clients", c.clients},
           {"warm_up_s", c.warm_up_s},
           {"measure_s", c.measure_s},
@@ -67,7 +67,7 @@ LoadConfig load_config_from_json(const json& from) {
   from.at("pace_value").get_to(c.pace.value);
   from.at("tls_certificate_file").get_to(c.tls_certificate_file);
   from.at("tls_key_file").get_to(c.tls_key_file);
-  from.at("tcp_clients").get_to(c.tcp_clients);
+  from.at("clients_via").get_to(c.clients_via);
   from.at("clients").get_to(c.clients);
   from.at("warm_up_s").get_to(c.warm_up_s);
   from.at("measure_s").get_to(c.measure_s);

@@ -23,7 +23,8 @@ struct LoadConfig {
   mock_exchange::Pace pace;
   std::string tls_certificate_file;  ///< with tls_key_file: the exchange speaks wss
   std::string tls_key_file;
-  bool tcp_clients = false;  ///< clients are plain TCP (the relay)
+  std::string clients_via =
+      "websocket";  ///< or tcp (plain frames, the relay), or shm (local clients of the proxy)
   std::uint32_t clients = 1;
   double warm_up_s = 0.3;
   double measure_s = 2.0;

@@ -16,6 +16,7 @@
 #include "harness/load/latency_account.hpp"
 #include "harness/load/load_config.hpp"
 #include "harness/load/load_session.hpp"
+#include "harness/load/local_swarm.hpp"
 #include "harness/load/swarm.hpp"
 #include "harness/measure/process_sample.hpp"
 #include "mock_exchange/exchange.hpp"
@@ -115,6 +116,14 @@ class LoadProcess {
  private:
   enum class Phase : std::uint8_t { idle, warm_up, measure, drain, done };
 
+  /// What all kinds of clients have: calls `what` with the swarm there is.
+  template <class What>
+  decltype(auto) with_swarm(What&& what) const {
+    return local_swarm_ ? what(*local_swarm_) : what(*swarm_);
+  }
+  [[nodiscard]] const StreamChecker& checker() const {
+    return with_swarm([](auto& swarm) -> const StreamChecker& { return swarm.checker(); });
+  }
   void turn();
   void pump(TscInstant now);
   void poll_io();
@@ -145,7 +154,8 @@ class LoadProcess {
   std::optional<mock_exchange::SendLogReader> sent_;
   std::optional<DeliveryLog> delivery_log_;
   std::unique_ptr<Exchange> exchange_;
-  std::unique_ptr<Swarm> swarm_;
+  std::unique_ptr<Swarm> swarm_;             // network clients, or
+  std::unique_ptr<LocalSwarm> local_swarm_;  // local ones
   RecentWrites recent_;
   LoopMeter meter_;
 
@@ -194,8 +204,12 @@ void LoadProcess::set_up() {
       options.write_bytes_max, std::max<std::uint64_t>(config_.window_bytes / 4, 4096));
   exchange_ = std::move(*required(Exchange::create(io_, std::move(options))));
 
+  if (config_.clients_via == "shm") {
+    local_swarm_ = std::make_unique<LocalSwarm>(session_, config_.clients);
+    return;
+  }
   SwarmOptions swarm;
-  swarm.kind = config_.tcp_clients ? ClientKind::tcp : ClientKind::websocket;
+  swarm.kind = config_.clients_via == "tcp" ? ClientKind::tcp : ClientKind::websocket;
   swarm.clients_max = config_.clients;
   swarm_ = std::make_unique<Swarm>(session_, swarm);
 }
@@ -206,12 +220,14 @@ int LoadProcess::run() {
                               {"send_log_fd", send_log_->descriptor()},
                               {"delivery_log_fd", delivery_log_->descriptor()}});
   while (!quit_) turn();
-  swarm_->close_all();
+  with_swarm([](auto& swarm) { swarm.close_all(); });
   exchange_->shut_down();
   const TscInstant until = TscInstant::now() + clock_.to_ticks(200'000'000);
   while (exchange_->connections() > 0 && TscInstant::now() < until) {
     io_.poll_one();
-    swarm_->poll([](std::uint32_t, std::uint64_t, std::uint64_t, TscInstant) {});
+    with_swarm([](auto& swarm) {
+      swarm.poll([](std::uint32_t, std::uint64_t, std::uint64_t, TscInstant) {});
+    });
   }
   return program::kExitOk;
 }
@@ -227,9 +243,10 @@ void LoadProcess::turn() {
     pump(now);
     poll_io();
   }
-  const std::size_t received =
-      swarm_->poll([this](std::uint32_t client, std::uint64_t first, std::uint64_t last,
-                          TscInstant at) { delivered(client, first, last, at); });
+  const std::size_t received = with_swarm([this](auto& swarm) {
+    return swarm.poll([this](std::uint32_t client, std::uint64_t first, std::uint64_t last,
+                             TscInstant at) { delivered(client, first, last, at); });
+  });
   if (phase_ != Phase::idle) step_phase(now);
   if (now.ticks >= next_command_look_) read_commands(now);
   meter_.turn(TscInstant::now().ticks, received != 0 || exchange_->counters().writes != writes);
@@ -257,8 +274,7 @@ void LoadProcess::poll_io() {
 
 // Pace max is closed by the slowest client: the same window for every system, so that none is driven into losing.
 bool LoadProcess::window_open() const {
-  return exchange_->counters().bytes_sent <
-         swarm_->checker().slowest_position() + config_.window_bytes;
+  return exchange_->counters().bytes_sent < checker().slowest_position() + config_.window_bytes;
 }
 
 void LoadProcess::delivered(std::uint32_t client, std::uint64_t first, std::uint64_t last,
@@ -316,9 +332,9 @@ void LoadProcess::step_phase(TscInstant now) {
 
 bool LoadProcess::all_delivered() const {
   const std::uint64_t sent = exchange_->counters().frames_sent;
-  const StreamChecker& checker = swarm_->checker();
+  const StreamChecker& checked = checker();
   for (std::uint32_t client = 0; client < config_.clients; ++client) {
-    if (checker.frames(client) < sent) return false;
+    if (checked.frames(client) < sent) return false;
   }
   return true;
 }
@@ -327,8 +343,8 @@ Snapshot LoadProcess::snapshot(TscInstant now) const {
   Snapshot out;
   out.at = now;
   out.frames_sent = exchange_->counters().frames_sent;
-  out.frames_delivered = swarm_->checker().frames_verified();
-  out.bytes_delivered = swarm_->checker().bytes_verified();
+  out.frames_delivered = checker().frames_verified();
+  out.bytes_delivered = checker().bytes_verified();
   if (system_pid_ > 0) out.system_cpu_s = measure::process_cpu_seconds(system_pid_);
   out.load_cpu_s = measure::process_cpu_seconds(::getpid());
   return out;
@@ -340,7 +356,7 @@ void LoadProcess::finish() {
 }
 
 LoadReport LoadProcess::report() {
-  const StreamChecker& checker = swarm_->checker();
+  const StreamChecker& checked = checker();
   const auto difference = [](std::optional<double> later,
                              std::optional<double> earlier) -> std::optional<double> {
     if (!later || !earlier) return std::nullopt;
@@ -355,7 +371,7 @@ LoadReport LoadProcess::report() {
   out.frames_delivered = end_.frames_delivered - begin_.frames_delivered;
   out.bytes_delivered = end_.bytes_delivered - begin_.bytes_delivered;
   for (std::uint32_t client = 0; client < config_.clients; ++client) {
-    out.frames_missing += out.frames_sent - std::min(out.frames_sent, checker.frames(client));
+    out.frames_missing += out.frames_sent - std::min(out.frames_sent, checked.frames(client));
   }
   out.window_s = static_cast<double>(clock_.to_ns(end_.at - begin_.at)) * 1e-9;
   out.window_begin_tsc = measure_begin_.ticks;
@@ -369,12 +385,12 @@ LoadReport LoadProcess::report() {
   out.loop_gap_ns_max = account_.scale().ns(meter_.longest_ticks(), 0);
   out.loop_turns = meter_.turns();
   out.send_log_overflow = paced_ ? sent_->overflowed() : 0;
-  out.bytes_unverified = checker.bytes_unverified();
-  out.control_frames = checker.control_frames();
-  out.clients_failed = checker.clients_failed();
-  out.clients_closed = swarm_->closed();
-  out.first_failure = swarm_->first_failure();
-  for (const Mismatch& mismatch : checker.mismatches()) {
+  out.bytes_unverified = checked.bytes_unverified();
+  out.control_frames = checked.control_frames();
+  out.clients_failed = checked.clients_failed();
+  out.clients_closed = with_swarm([](auto& swarm) { return swarm.closed(); });
+  out.first_failure = with_swarm([](auto& swarm) { return swarm.first_failure(); });
+  for (const Mismatch& mismatch : checked.mismatches()) {
     out.mismatches[std::string(to_string(mismatch.kind))].push_back(to_string(mismatch));
     if (mismatch.kind == MismatchKind::closed && mismatch.close_code == 1013) ++out.clients_evicted;
   }
@@ -385,12 +401,14 @@ LoadReport LoadProcess::report() {
 
 void LoadProcess::read_commands(TscInstant now) {
   next_command_look_ = (now + clock_.to_ticks(kCommandIntervalUs * 1000)).ticks;
-  if (!connect_told_ && swarm_->ready() >= connect_wanted_) {
+  if (!connect_told_ && with_swarm([](auto& swarm) { return swarm.ready(); }) >= connect_wanted_) {
     connect_told_ = true;
-    status_.event("connected", {{"clients", swarm_->ready()}});
-  } else if (!connect_told_ && swarm_->closed() > 0) {
+    status_.event("connected",
+                  {{"clients", with_swarm([](auto& swarm) { return swarm.ready(); })}});
+  } else if (!connect_told_ && with_swarm([](auto& swarm) { return swarm.closed(); }) > 0) {
     connect_told_ = true;
-    status_.event("failed", {{"reason", swarm_->first_failure()}});
+    status_.event("failed",
+                  {{"reason", with_swarm([](auto& swarm) { return swarm.first_failure(); })}});
   }
   if (!upstream_told_ && exchange_->sessions_ready() > 0) {
     upstream_told_ = true;
@@ -403,15 +421,18 @@ void LoadProcess::read_commands(TscInstant now) {
 void LoadProcess::command(const json& line) {
   const std::string what = line.at("do");
   if (what == "connect") {
-    const transports::Endpoint server{line.at("address"), line.at("port").get<std::uint16_t>()};
     connect_wanted_ = line.at("clients").get<std::uint32_t>();
     connect_told_ = false;
-    if (auto done = swarm_->connect(server, connect_wanted_); !done) throw done.error();
+    auto done = local_swarm_
+                    ? local_swarm_->connect(line.at("local_socket"), connect_wanted_)
+                    : swarm_->connect({line.at("address"), line.at("port").get<std::uint16_t>()},
+                                      connect_wanted_);
+    if (!done) throw done.error();
   } else if (what == "start") {
     system_pid_ = line.at("system_pid").get<int>();
     start();
   } else if (what == "disconnect") {
-    swarm_->close_all();
+    with_swarm([](auto& swarm) { swarm.close_all(); });
     status_.event("disconnected");
   } else if (what == "quit") {
     quit_ = true;

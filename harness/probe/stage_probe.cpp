@@ -69,12 +69,15 @@ JoinedStages join_stages(const SeenStamps& seen, const mock_exchange::SendLogRea
 
 transports::Expected<std::unique_ptr<StageProbe>> StageProbe::connect(
     const std::string& socket_path) {
-  auto share = rings::connect_local_share(socket_path);
-  if (!share) return tl::unexpected(share.error());
-  // Only index lines are read: the byte ring need not be touched.
-  auto reader = rings::FeedLogReader::map(share->log.get(), false);
-  if (!reader) return tl::unexpected(reader.error());
-  return std::unique_ptr<StageProbe>(new StageProbe(std::move(*share), std::move(*reader)));
+  try {
+    auto client = std::make_unique<feedproxy::Client>(
+        "stage-probe", feedproxy::ClientOptions{.path = socket_path, .pre_fault = false});
+    const feedproxy::FeedId feed = client->open({.now = true}).feed;
+    auto log = client->log(feed);
+    return std::unique_ptr<StageProbe>(new StageProbe(std::move(client), std::move(log)));
+  } catch (const feedproxy::Error& error) {
+    return tl::unexpected(transports::Error{error.what(), 0});
+  }
 }
 
 void StageProbe::mark_start() {

@@ -9,9 +9,9 @@
 #include "harness/load/latency_account.hpp"
 #include "harness/measure/stages.hpp"
 #include "mock_exchange/send_log.hpp"
-#include "transports/rings/feed_log_mapping.hpp"
+#include "reference/client/client.hpp"
+#include "transports/rings/feed_log_reader.hpp"
 #include "transports/rings/frame_stamps.hpp"
-#include "transports/rings/local_share.hpp"
 
 /// Reads the stage stamps that the proxy leaves in its feed log, and joins them with the send log and the deliveries.
 namespace feedbench::probe {
@@ -38,7 +38,7 @@ JoinedStages join_stages(const SeenStamps& seen, const mock_exchange::SendLogRea
 /// thread: one.
 class StageProbe {
  public:
-  /// errors: nobody at the socket, not a feed log.
+  /// errors: nobody at the socket, no upstream there, not a feed log.
   static transports::Expected<std::unique_ptr<StageProbe>> connect(const std::string& socket_path);
 
   /// The next frame published is send sequence 0. Call before the exchange starts.
@@ -52,11 +52,13 @@ class StageProbe {
   [[nodiscard]] const rings::ProxyStats& stats() const noexcept { return reader_.stats(); }
 
  private:
-  StageProbe(rings::LocalShare share, rings::FeedLogReader reader)
-      : share_(std::move(share)), reader_(std::move(reader)) {}
+  StageProbe(std::unique_ptr<feedproxy::Client> client,
+             std::shared_ptr<const feedproxy::MappedLog> log)
+      : client_(std::move(client)), log_(std::move(log)), reader_(log_->view()) {}
 
-  rings::LocalShare share_;
-  rings::FeedLogReader reader_;
+  std::unique_ptr<feedproxy::Client> client_;
+  std::shared_ptr<const feedproxy::MappedLog> log_;
+  rings::BasicFeedLogReader<> reader_;  // of the index lines alone: the byte ring is never touched
   SeenStamps seen_;
   std::uint64_t first_sequence_ = 1;
   std::uint64_t missed_ = 0;

@@ -3,6 +3,11 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include "reference/local/control_server.hpp"
 #include "transports/rings/feed_log_writer.hpp"
 
 namespace feedbench::probe {
@@ -126,11 +131,32 @@ TEST(StageProbe, ReadsEveryStampOfALogHandedOverBySocket) {
   rings::FeedLogOptions options;
   options.ring_bytes = 1U << 16U;
   options.index_lines = 1024;
-  auto writer = rings::FeedLogWriter::create(options);
-  ASSERT_TRUE(writer) << writer.error().message;
+  auto writer_made = rings::FeedLogWriter::create(options);
+  ASSERT_TRUE(writer_made) << writer_made.error().message;
   const std::string path = "/tmp/feedbench_probe_test_" + std::to_string(::getpid());
-  auto server = rings::LocalShareServer::start({path}, writer->share_descriptor());
+  upstream::LinkOptions link;
+  link.url = {false, "127.0.0.1", 1, "/"};
+  const auto parts = std::make_unique<upstream::FeedParts>(1, std::move(*writer_made), link);
+  rings::FeedLogWriter* const writer = &parts->log;
+  local::FeedPort port;
+  local::ControlOptions control;
+  control.path = path;
+  auto server = local::ControlServer::start(std::move(control), port, parts.get(), {});
   ASSERT_TRUE(server) << server.error().message;
+  // This test is the data thread: it only has to say that the client is attached.
+  std::atomic<bool> done{false};
+  std::thread data([&] {
+    while (!done) {
+      for (const local::FeedCommand& command : port.commands.take()) {
+        local::FeedEvent event;
+        event.kind = local::FeedEvent::Kind::attached;
+        event.feed = command.feed;
+        event.tag = command.tag;
+        port.events.post(std::move(event));
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  });
   const auto publish = [&](std::uint64_t handler) {
     rings::FrameEntry entry;
     entry.offset = writer->write_position();
@@ -143,6 +169,8 @@ TEST(StageProbe, ReadsEveryStampOfALogHandedOverBySocket) {
   };
   publish(1);  // before the start: no part of the run
   auto probe = StageProbe::connect(path);
+  done = true;
+  data.join();
   ASSERT_TRUE(probe) << probe.error().message;
   (*probe)->mark_start();
   for (std::uint64_t i = 0; i < 500; ++i) publish(100 + i);

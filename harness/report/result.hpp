@@ -30,6 +30,7 @@ struct Parameters {
   bool tls = false;       ///< upstream by wss
   std::string wait;       ///< "spin" or "block"
   bool stamps = true;     ///< stage stamping on
+  std::string via = "websocket";  ///< how clients get the feed: "websocket" or "shm"
   std::string pace;       ///< "recorded", "x10", "1000/s" (messages) or "max"
   std::string venue;      ///< "binance", "alpaca", "raw"
   std::string session;    ///< recording replayed, or "synthetic"

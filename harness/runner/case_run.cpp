@@ -106,6 +106,7 @@ class Runner {
     json command = endpoint_;
     command["do"] = "connect";
     command["clients"] = total;
+    command["local_socket"] = share_socket(environment_).string();
     required(load_->tell(command));
     required(load_->wait_for("connected", kConnectSeconds));
     if (run_.what.system != System::relay) return;
@@ -338,7 +339,8 @@ load::LoadConfig load_config_of(const CaseRun& run, const RunEnvironment& enviro
     out.tls_certificate_file = certificate_file(environment).string();
     out.tls_key_file = key_file(environment).string();
   }
-  out.tcp_clients = run.what.system == System::relay;
+  if (run.what.system == System::relay) out.clients_via = "tcp";
+  if (run.what.via == scenario::Via::shm) out.clients_via = "shm";
   out.clients = run.what.clients;
   out.warm_up_s = run.warm_up_s;
   out.measure_s = run.measure_s;

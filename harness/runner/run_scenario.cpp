@@ -41,6 +41,7 @@ report::Parameters parameters_of(const Case& c) {
   out.tls = c.tls;
   out.wait = to_string(c.wait);
   out.stamps = c.stamps;
+  out.via = to_string(c.via);
   out.pace = pace_name(c.pace);
   out.venue = c.venue;
   out.session = c.session.name;

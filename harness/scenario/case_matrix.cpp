@@ -14,6 +14,8 @@ namespace {
 std::string not_applicable(const Case& c, const Scenario& scenario,
                            const std::vector<MissingTransport>& missing) {
   if (c.tls && c.system == System::relay) return "the relay copies plain TCP and has no TLS";
+  if (c.via == Via::shm && c.system != System::feedproxy)
+    return fmt::format("{} has no local clients", to_string(c.system));
   if (c.venue == "alpaca" && c.system != System::feedproxy) {
     return fmt::format("{} cannot log in to alpaca", to_string(c.system));
   }
@@ -70,14 +72,17 @@ class Expander {
     for (const System system : block.systems) {
       for (const std::string& transport : block.transports) {
         for (const WaitMode wait : block.waits) {
-          for (const bool tls : block.tls) {
-            for (const bool stamps : block.stamps) {
-              c.system = system;
-              c.transport = system == System::beast ? "asio" : transport;
-              c.wait = wait;
-              c.tls = tls;
-              c.stamps = stamps && system == System::feedproxy;
-              add(c);
+          for (const Via via : block.vias) {
+            for (const bool tls : block.tls) {
+              for (const bool stamps : block.stamps) {
+                c.system = system;
+                c.transport = system == System::beast ? "asio" : transport;
+                c.wait = wait;
+                c.via = via;
+                c.tls = tls;
+                c.stamps = stamps && system == System::feedproxy;
+                add(c);
+              }
             }
           }
         }
@@ -111,6 +116,7 @@ std::string Case::name() const {
   if (session.kind == SessionSource::Kind::synthetic)
     out += fmt::format(" {} B", session.payload_bytes);
   out += " " + pace_name(pace);
+  if (via == Via::shm) out += " shm";
   if (tls) out += " tls";
   if (system == System::feedproxy && !stamps) out += " no-stamps";
   return out;
@@ -122,6 +128,7 @@ std::string Case::axis(const std::string& axis_name) const {
   if (axis_name == "transport") return transport;
   if (axis_name == "clients") return std::to_string(clients);
   if (axis_name == "wait") return std::string(to_string(wait));
+  if (axis_name == "via") return std::string(to_string(via));
   if (axis_name == "tls") return tls ? "true" : "false";
   if (axis_name == "stamps") return stamps ? "true" : "false";
   if (axis_name == "payload_bytes" && session.kind == SessionSource::Kind::synthetic)
@@ -131,9 +138,9 @@ std::string Case::axis(const std::string& axis_name) const {
 }
 
 const std::vector<std::string>& axis_names() {
-  static const std::vector<std::string> names = {"group",   "system",        "transport",
-                                                 "clients", "wait",          "tls",
-                                                 "stamps",  "payload_bytes", "rate_hz"};
+  static const std::vector<std::string> names = {"group", "system", "transport", "clients",
+                                                 "wait", "via", "tls", "stamps", "payload_bytes",
+                                                 "rate_hz"};
   return names;
 }
 

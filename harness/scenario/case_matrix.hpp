@@ -18,6 +18,7 @@ struct Case {
   std::string transport;  ///< "asio" for beast
   std::uint32_t clients = 1;
   WaitMode wait = WaitMode::spin;
+  Via via = Via::websocket;
   bool tls = false;
   bool stamps = true;  ///< feedproxy alone has stamps; false for the others
   Pace pace;

@@ -17,6 +17,7 @@ namespace {
 const std::vector<std::string> kSystems = {"feedproxy", "relay", "beast"};
 const std::vector<std::string> kTransports = {"select", "epoll", "io_uring"};
 const std::vector<std::string> kWaits = {"spin", "block"};
+const std::vector<std::string> kVias = {"websocket", "shm"};
 const std::vector<std::string> kVenues = {"raw", "binance", "alpaca"};
 constexpr std::uint32_t kClientsMax = 4000;
 constexpr std::uint32_t kPayloadBytesMin = 40;  // a synthetic frame carries its number
@@ -252,6 +253,10 @@ class ScenarioParser {
     words(map, "wait", kWaits, [&](std::size_t i, bool first) {
       if (first) block.waits.clear();
       block.waits.push_back(static_cast<WaitMode>(i));
+    });
+    words(map, "via", kVias, [&](std::size_t i, bool first) {
+      if (first) block.vias.clear();
+      block.vias.push_back(static_cast<Via>(i));
     });
     if (map.has("clients")) block.clients.clear();
     each_scalar(map.get("clients"), "clients", faults_, [&](const YAML::Node& item) {

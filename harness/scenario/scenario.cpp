@@ -25,6 +25,8 @@ std::string pace_name(const Pace& pace) {
                                        : mock_exchange::to_string(pace);
 }
 
+std::string_view to_string(Via via) { return via == Via::shm ? "shm" : "websocket"; }
+
 std::string to_string(const Fault& fault) {
   if (fault.line == 0) return fmt::format("{}: {}", fault.file, fault.message);
   return fmt::format("{}:{}:{}: {}", fault.file, fault.line, fault.column, fault.message);
@@ -38,6 +40,7 @@ nlohmann::json matrix_json(const MatrixBlock& block) {
   out["transport"] = block.transports;
   out["clients"] = block.clients;
   for (const WaitMode wait : block.waits) out["wait"].push_back(to_string(wait));
+  for (const Via via : block.vias) out["via"].push_back(to_string(via));
   out["tls"] = block.tls;
   out["stamps"] = block.stamps;
   if (!block.payload_bytes.empty()) out["payload_bytes"] = block.payload_bytes;

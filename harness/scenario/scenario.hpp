@@ -44,12 +44,20 @@ struct SessionSource {
   std::string absent_reason;          ///< recording: why it cannot be used here; empty when it can
 };
 
+/// How clients get the feed.
+enum class Via : std::uint8_t {
+  websocket,  ///< over loopback TCP
+  shm,        ///< from shared memory, as local clients; feedproxy alone has them
+};
+std::string_view to_string(Via via);
+
 /// One block of the matrix: the product of its axes.
 struct MatrixBlock {
   std::vector<System> systems = {System::feedproxy};
   std::vector<std::string> transports = {"epoll"};
   std::vector<std::uint32_t> clients = {1};
   std::vector<WaitMode> waits = {WaitMode::spin};
+  std::vector<Via> vias = {Via::websocket};
   std::vector<bool> tls = {false};
   std::vector<bool> stamps = {true};
   std::vector<std::uint32_t> payload_bytes;  ///< empty: the session's own sizes

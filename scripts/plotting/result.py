@@ -75,6 +75,9 @@ class Measured:
         """ "feedproxy epoll", and whatever else sets a line apart; a baseline without transports is just its name."""
         system, transport = self.parameters["system"], self.parameters["transport"]
         label = system if transport in ("", "asio") or system == "relay" else f"{system} {transport}"
+        via = self.parameters.get("via", "websocket")  # older results have none
+        if via != "websocket":
+            label += f" {via}"
         if self.parameters["tls"]:
             label += " wss"
         if not self.parameters["stamps"] and system == "feedproxy":
