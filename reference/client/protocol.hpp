@@ -38,7 +38,6 @@ enum class Kind : std::uint32_t {
   unsubscribe = 6,    ///< [symbol, kind]; feed.
   set_log_level = 7,  ///< code: a LogLevel, the least that is told to this client as log events.
   status = 8,         ///< Answered with a descriptor of sealed memory that holds a JSON text.
-  replace = 9,        ///< A successor asks for everything; see docs/local_clients.md.
   // From the proxy.
   done = 32,    ///< request; values and descriptors as the request says (below).
   failed = 33,  ///< [sentence]; request; code: an Errc.
@@ -56,7 +55,8 @@ enum HelloFlags : std::uint64_t {
 };
 
 /// Flags of an open.
-inline constexpr std::uint64_t kOpenNow = 1;  ///< Answer at once, whatever state the upstream is in.
+inline constexpr std::uint64_t kOpenNow =
+    1;  ///< Answer at once, whatever state the upstream is in.
 inline constexpr std::uint64_t kOpenLastValues = 2;  ///< With the newest message of each topic.
 
 /// Before each message in the memory of the last values; its wire bytes follow, then the next.

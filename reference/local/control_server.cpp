@@ -3,9 +3,7 @@
 #include <fmt/format.h>
 #include <grp.h>
 #include <poll.h>
-#include <pthread.h>
 #include <pwd.h>
-#include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -18,12 +16,12 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "reference/client/packet_socket.hpp"
 #include "reference/local/control_session.hpp"
+#include "transports/quiet_thread.hpp"
 
 namespace feedbench::local {
 
@@ -501,22 +499,11 @@ transports::Expected<std::unique_ptr<ControlServer>> ControlServer::start(
                                      std::move(wake), admission);
   if (configured != nullptr) loop->registry().adopt(*configured, configured_as);
   std::unique_ptr<ControlServer> server(new ControlServer(std::move(loop)));
-  // The thread inherits a full mask: signals are the main thread's business.
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::error_code failure;
-  try {
-    server->thread_ = std::thread([of = server->loop_.get()] { of->run(); });
-  } catch (const std::system_error& error) {
-    failure = error.code();
-  }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (failure)
+  auto thread = transports::start_quiet_thread([of = server->loop_.get()] { of->run(); });
+  if (!thread)
     return tl::make_unexpected(transports::Error{
-        "serve local clients at " + path + ": start a thread: " + failure.message(),
-        failure.value()});
+        "serve local clients at " + path + ": " + thread.error().message, thread.error().os_error});
+  server->thread_ = std::move(*thread);
   return server;
 }
 

@@ -1,14 +1,12 @@
 #include "reference/upstream/resolve.hpp"
 
 #include <netdb.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/socket.h>
 
 #include <memory>
-#include <system_error>
-#include <thread>
 #include <utility>
+
+#include "transports/quiet_thread.hpp"
 
 namespace feedbench::upstream {
 namespace {
@@ -49,23 +47,12 @@ Endpoints resolve(const std::string& host, std::uint16_t port) { return look_up(
 
 transports::Expected<void> resolve_elsewhere(std::string host, std::uint16_t port,
                                              std::function<void(Endpoints)> done) {
-  // The thread inherits a full mask: signals are the main thread's business.
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::error_code failure;
-  try {
-    std::thread([host = std::move(host), port, done = std::move(done)] {
-      done(resolve(host, port));
-    }).detach();
-  } catch (const std::system_error& error) {
-    failure = error.code();
-  }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (failure)
-    return tl::make_unexpected(transports::Error{
-        "start a thread to resolve a name: " + failure.message(), failure.value()});
+  auto thread = transports::start_quiet_thread(
+      [host = std::move(host), port, done = std::move(done)] { done(resolve(host, port)); });
+  if (!thread)
+    return tl::make_unexpected(
+        transports::Error{"resolve a name: " + thread.error().message, thread.error().os_error});
+  thread->detach();
   return {};
 }
 
