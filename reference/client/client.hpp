@@ -46,7 +46,7 @@ using control::LogLevel;
 using RequestId = std::uint32_t;
 
 struct ClientOptions {
-  /// The proxy's socket; empty: default_path("default").
+  /// The proxy's socket: a path, or a name (see socket_path()); empty: the name "default".
   std::string path = {};
   /// What to start when no proxy is there: the program, then its arguments ("--config", "x.yaml"). Empty: nothing.
   std::vector<std::string> spawn = {};
@@ -133,7 +133,7 @@ class Client {
   /// name: 1 to 64 letters, digits and -_.: characters, shown to people. throws Error.
   explicit Client(std::string name, ClientOptions options = {})
       : name_(std::move(name)), options_(std::move(options)) {
-    if (options_.path.empty()) options_.path = default_path();
+    options_.path = socket_path(options_.path);
     connect(deadline());
   }
   ~Client() { forget_proxy(); }

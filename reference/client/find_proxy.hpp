@@ -208,9 +208,13 @@ inline Descriptor find_proxy(const std::string& path, const std::vector<std::str
 
 }  // namespace detail
 
-/// The path of the socket of the proxy of that name: $XDG_RUNTIME_DIR/feedproxy/NAME.sock.
-inline std::string default_path(const std::string& name = "default") {
-  return detail::runtime_folder() + "/" + name + ".sock";
+/// The path of a proxy's socket. A path is what it is; a word without a slash is a name, and stands for
+/// $XDG_RUNTIME_DIR/feedproxy/NAME.sock, whose folder is made if need be; empty: the name "default".
+/// throws Error: the folder cannot be made, or is not this user's.
+inline std::string socket_path(const std::string& name_or_path) {
+  if (name_or_path.find('/') != std::string::npos) return name_or_path;
+  return detail::runtime_folder() + "/" + (name_or_path.empty() ? "default" : name_or_path) +
+         ".sock";
 }
 
 }  // namespace feedproxy

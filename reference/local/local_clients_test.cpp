@@ -1,6 +1,7 @@
 // Local clients against the real proxy (the binary), on a venue that does what the test says.
 #include <gtest/gtest.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 
 #include <atomic>
 #include <set>
@@ -428,6 +429,21 @@ TEST_F(LocalClients, AProxyThatCannotStartSaysWhyInTheClientsError) {
   EXPECT_EQ(code_of([&] { client("reader"); }), Errc::bad_request);
   options_.path = "/proc/nowhere/socket";
   EXPECT_EQ(code_of([&] { client("reader"); }), Errc::no_proxy);
+}
+
+TEST_F(LocalClients, ANameStandsForASocketInTheUsersRuntimeFolder) {
+  ::setenv("XDG_RUNTIME_DIR", folder_.c_str(), 1);
+  options_.path = "";
+  auto unnamed = client("unnamed");
+  EXPECT_EQ(unnamed->path(), folder_ + "/feedproxy/default.sock");
+  options_.path = "default";
+  auto named = client("named");
+  EXPECT_EQ(named->server_pid(), unnamed->server_pid());
+  // A folder that others may write is not trusted.
+  ::chmod((folder_ + "/feedproxy").c_str(), 0777);
+  EXPECT_EQ(code_of([&] { client("careful"); }), Errc::not_allowed);
+  ::chmod((folder_ + "/feedproxy").c_str(), 0700);
+  ::unsetenv("XDG_RUNTIME_DIR");
 }
 
 TEST_F(LocalClients, StatusTellsWhoReadsWhat) {

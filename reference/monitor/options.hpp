@@ -8,7 +8,7 @@
 namespace feedbench::monitor {
 
 struct TopOptions {
-  std::string path;       ///< The proxy's socket; empty: feedproxy::default_path().
+  std::string path;       ///< The proxy's socket; a path or a name, see feedproxy::socket_path().
   std::string token_env;  ///< Environment variable with the token the proxy asks for; empty: none.
   std::chrono::milliseconds interval{1000};  ///< 100 ms to 1 h.
   bool once = false;                         ///< One interval, then the end.

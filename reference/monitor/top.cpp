@@ -178,7 +178,7 @@ int run_top(int argc, const char* const* argv) {
   int pid = 0;
   std::string path;
   try {
-    if (options->path.empty()) options->path = feedproxy::default_path();
+    options->path = feedproxy::socket_path(options->path);
     path = options->path;
     Top top(std::move(*options));
     pid = top.pid();

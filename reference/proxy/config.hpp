@@ -29,7 +29,8 @@ struct ProxyConfig {
   bool allow_remote = false;
   /// The one Origin from which browsers may connect; "*" for any; empty refuses every request that has an Origin.
   std::string allow_origin;
-  /// Unix socket at which local clients (feedproxy/client.hpp) connect; empty: none.
+  /// Unix socket at which local clients (feedproxy/client.hpp) connect: a path, or a name ("default" is the one that
+  /// clients take by themselves); empty: none.
   std::string local_socket;
   /// A group whose members may connect there too; empty: this user alone.
   std::string local_group;

@@ -11,6 +11,7 @@
 #include <random>
 #include <string_view>
 
+#include "reference/client/find_proxy.hpp"
 #include "reference/local/control_server.hpp"
 #include "reference/local/log_forwarder.hpp"
 #include "reference/monitor/top.hpp"
@@ -141,7 +142,9 @@ void set_up_log(const std::string& file, local::FeedPort& port) {
 }
 
 int serve(const proxy::CommandLine& line) {
-  const proxy::ProxyConfig& config = line.config;
+  proxy::ProxyConfig config = line.config;
+  if (!config.local_socket.empty())
+    config.local_socket = feedproxy::socket_path(config.local_socket);
   if (auto good = program::check_status_descriptor(line.status_fd); !good) throw good.error();
   program::StatusLines status(line.status_fd);
   program::Detach detach;
