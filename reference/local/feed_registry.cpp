@@ -95,6 +95,13 @@ std::string shown(const websocket::WsUrl& url) {
                      url.target.substr(0, url.target.find('?')));
 }
 
+/// The prefix ends where a part of the URL does: wss://good.example is none of wss://good.example.evil.example.
+bool begins_with(std::string_view url, std::string_view prefix) {
+  if (!url.starts_with(prefix)) return false;
+  const std::string_view rest = url.substr(prefix.size());
+  return rest.empty() || prefix.ends_with('/') || rest.front() == '/' || rest.front() == '?';
+}
+
 bool ends_with_domain(const std::string& host, std::string_view domain) {
   if (!host.ends_with(domain)) return false;
   return host.size() == domain.size() || host[host.size() - domain.size() - 1] == '.';
@@ -151,7 +158,7 @@ std::string FeedRegistry::why_not_allowed(const OpenRequest& wanted) const {
   if (options_.allow_open.empty()) return {};
   const bool allowed =
       std::any_of(options_.allow_open.begin(), options_.allow_open.end(),
-                  [&](const std::string& prefix) { return wanted.url.starts_with(prefix); });
+                  [&](const std::string& prefix) { return begins_with(wanted.url, prefix); });
   return allowed ? "" : "this URL may not be opened here (see the proxy's allow_open)";
 }
 

@@ -481,11 +481,19 @@ TEST_F(LocalClients, ATokenIsAskedForIfTheProxyHasOne) {
   EXPECT_EQ(code_of([&] { client("a name with spaces"); }), Errc::bad_request);
 }
 
+TEST_F(LocalClients, AProxyWhoseTokenIsNotSetDoesNotStart) {
+  options_.spawn = {program(), "--local-token-env", "FEEDBENCH_TEST_NO_SUCH_TOKEN"};
+  EXPECT_EQ(code_of([&] { client("anybody"); }), Errc::spawn_failed);
+}
+
 TEST_F(LocalClients, OnlyAllowedUrlsAreOpened) {
   ScriptedVenue venue;
   options_.spawn = {program(), "--allow-open", venue.url("/good")};
   auto reader = client("reader");
   EXPECT_EQ(code_of([&] { reader->open({.url = venue.url("/bad")}); }), Errc::not_allowed);
+  EXPECT_EQ(code_of([&] { reader->open({.url = venue.url("/goodness")}); }), Errc::not_allowed);
+  EXPECT_EQ(code_of([&] { reader->open({.url = venue.url("/good.evil.example")}); }),
+            Errc::not_allowed);
   EXPECT_TRUE(reader->open({.url = venue.url("/good/1")}).is_new);
 }
 

@@ -109,6 +109,10 @@ std::unique_ptr<local::ControlServer> serve_local_clients(const proxy::ProxyConf
   options.path = config.local_socket;
   options.group = config.local_group;
   options.token = from_environment(config.local_token_env);
+  if (!config.local_token_env.empty() &&
+      options.token.empty())  // never open where a lock was asked for
+    throw transports::Error{"--local-token-env " + config.local_token_env +
+                            ": the environment has no such variable, or it is empty"};
   options.clients_max = config.local_clients_max;
   const bool stays = config.persist || configured != nullptr;
   options.linger_ns = stays ? -1 : config.linger_ms * std::int64_t{1'000'000};
