@@ -15,6 +15,7 @@ namespace feedbench::transports {
 enum class ConnectionState : std::uint8_t {
   free = 0,    // zero: a fresh page is a run of free slots
   connecting,  // connect() was started
+  adopted,     // it was open when it came; on_open is still to be delivered
   open,
   failed,     // an error is known; what was received before is still to be delivered, then on_close
   closing,    // close() or abort() was called; on_close is still to be delivered

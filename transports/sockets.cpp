@@ -173,6 +173,44 @@ Expected<Connecting> connect(std::string_view transport, const Endpoint& endpoin
   return result;
 }
 
+namespace {
+
+/// Empty, or why this is no TCP socket in that state.
+std::string why_not(int descriptor, bool listening) {
+  int protocol = 0;
+  int accepts = 0;
+  socklen_t bytes = sizeof(int);
+  if (::getsockopt(descriptor, SOL_SOCKET, SO_PROTOCOL, &protocol, &bytes) != 0 ||
+      protocol != IPPROTO_TCP)
+    return "what was handed over is no TCP socket";
+  if (::getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &bytes) != 0 ||
+      (accepts != 0) != listening)
+    return listening ? "what was handed over does not listen"
+                     : "what was handed over is no connection";
+  return {};
+}
+
+}  // namespace
+
+Expected<int> adopt(std::string_view what, rings::Descriptor connection,
+                    const ConnOptions& options) {
+  if (const std::string fault = why_not(connection.get(), false); !fault.empty())
+    return tl::unexpected(make_error(what, fault, 0));
+  if (const char* option = apply(connection.get(), options))
+    return tl::unexpected(make_error(what, std::string("set ") + option, errno));
+  return connection.release();
+}
+
+Expected<Listening> adopt_listener(std::string_view what, rings::Descriptor listener,
+                                   const ConnOptions& options) {
+  if (const std::string fault = why_not(listener.get(), true); !fault.empty())
+    return tl::unexpected(make_error(what, fault, 0));
+  if (const char* option = apply(listener.get(), options))
+    return tl::unexpected(make_error(what, std::string("set ") + option, errno));
+  const Endpoint endpoint = bound_endpoint(listener.get());
+  return Listening{listener.release(), endpoint};
+}
+
 void set_reset_on_close(int descriptor) noexcept {
   const linger at_once{.l_onoff = 1, .l_linger = 0};
   ::setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));

@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "transports/rings/descriptor.hpp"
 #include "transports/transport.hpp"
 
 /// Cold socket work shared by the kernel transports: all of it set-up, none of it on the path of a
@@ -31,6 +32,13 @@ Expected<Listening> listen(std::string_view transport, const Endpoint& endpoint,
 /// answers is not an error here.
 Expected<Connecting> connect(std::string_view transport, const Endpoint& endpoint,
                              const ConnOptions& options);
+
+/// Makes a connected socket of another process (hand_over.hpp) this one's. errors: no connected TCP socket.
+Expected<int> adopt(std::string_view what, rings::Descriptor connection,
+                    const ConnOptions& options);
+/// The same for a listening one.
+Expected<Listening> adopt_listener(std::string_view what, rings::Descriptor listener,
+                                   const ConnOptions& options);
 
 /// Makes the close of this socket send RST instead of FIN.
 void set_reset_on_close(int descriptor) noexcept;

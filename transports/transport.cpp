@@ -22,6 +22,8 @@ std::string_view to_string(CloseReason reason) {
       return "timed out";
     case CloseReason::error:
       return "failed";
+    case CloseReason::handed_over:
+      return "handed over";
   }
   return "unknown";
 }

@@ -87,6 +87,7 @@ enum class CloseReason : std::uint8_t {
   refused,    ///< connect(): nobody listens there.
   timed_out,  ///< connect() or keep-alive timed out.
   error,      ///< Anything else; os_error says what.
+  handed_over,  ///< hand_over() was called here (hand_over.hpp): it goes on elsewhere.
 };
 std::string_view to_string(CloseReason reason);
 

@@ -21,6 +21,10 @@ int EpollPoller::control(int descriptor, readiness::Token token, std::uint32_t e
   return ::epoll_ctl(descriptor_, EPOLL_CTL_ADD, descriptor, &event) == 0 ? 0 : errno;
 }
 
+void EpollPoller::let_go(int descriptor) noexcept {
+  ::epoll_ctl(descriptor_, EPOLL_CTL_DEL, descriptor, nullptr);
+}
+
 int EpollPoller::sleep_for_events(std::int64_t timeout_ns) noexcept {
   if (timeout_ns < 0) return ::epoll_wait(descriptor_, events_.data(), kEventsMax, -1);
   if (precise_) {

@@ -34,6 +34,7 @@ class EpollPoller {
     return control(descriptor, token, EPOLLIN | EPOLLET);
   }
   void remove(int) noexcept {}  // closing the only descriptor of a socket removes it
+  void let_go(int descriptor) noexcept;
   void want_read(int, bool) noexcept {}
   void want_write(int, bool) noexcept {}
 

@@ -201,6 +201,7 @@ void IoUringTransport::arm(H& handler, std::uint32_t index) {
         queue_poll(index, POLLIN | POLLRDHUP);
       }
       break;
+    case ConnectionState::adopted:  // run_deferred() opens it
     case ConnectionState::free:
       break;
   }
@@ -292,7 +293,11 @@ template <class H>
 void IoUringTransport::received(H& handler, std::uint32_t index, int result, std::uint32_t flags) {
   ConnectionSlot& slot = table_[index];
   if ((flags & IORING_CQE_F_MORE) == 0) slot.receiving = false;
-  const bool wanted = slot.state == ConnectionState::open || slot.state == ConnectionState::failed;
+  // What the kernel gave while the receive was being cancelled for a hand-over comes before that.
+  const bool handing_over =
+      slot.state == ConnectionState::closing && slot.close_reason == CloseReason::handed_over;
+  const bool wanted = slot.state == ConnectionState::open ||
+                      slot.state == ConnectionState::failed || handing_over;
   bool at_end = result == 0;
   if ((flags & IORING_CQE_F_BUFFER) != 0) {
     const auto buffer = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
@@ -333,6 +338,10 @@ void IoUringTransport::received(H& handler, std::uint32_t index, int result, std
     } else if (!slot.receiving) {
       arm_receive(handler, index);
     }
+  } else if (handing_over && (at_end || (result < 0 && result != -ECANCELED))) {
+    const CloseInfo info = sockets::close_info(at_end ? 0 : -result);  // it has ended meanwhile
+    slot.close_reason = info.reason;
+    slot.close_error = info.os_error;
   }
   settle(index);
 }
@@ -402,8 +411,17 @@ void IoUringTransport::polled(H& handler, std::uint32_t index) {
 template <class H>
 void IoUringTransport::finish(H& handler, std::uint32_t index) {
   ConnectionSlot& slot = table_[index];
+  const bool handed_over = slot.close_reason == CloseReason::handed_over && !slot.aborted;
+  if (handed_over) handed_over_ = rings::Descriptor(std::exchange(slot.descriptor, -1));
   ++callbacks_;
   handler.on_close(table_.handle(index), {slot.close_reason, slot.close_error});
+  if (handed_over) {
+    handed_over_.reset();
+    ready_.remove(table_.slots(), index);
+    deferred_.remove(table_.slots(), index);
+    table_.release(index);
+    return;
+  }
   if (slot.close_reason != CloseReason::local || slot.aborted) {
     release(index);
     return;
@@ -423,7 +441,14 @@ void IoUringTransport::run_deferred(H& handler) {
     const std::uint32_t index = deferred_.front();
     deferred_.remove(table_.slots(), index);
     ConnectionSlot& slot = table_[index];
-    if (slot.state == ConnectionState::closing) {
+    if (slot.state == ConnectionState::adopted) {
+      slot.state = ConnectionState::open;
+      slot.readable = true;
+      if (slot.late_ack) sockets::delay_acks(slot.descriptor);
+      ++callbacks_;
+      handler.on_open(table_.handle(index), false);
+      if (slot.state == ConnectionState::open) arm_receive(handler, index);
+    } else if (slot.state == ConnectionState::closing) {
       if (in_flight(slot)) {
         queue_cancels(index);
       } else {

@@ -159,37 +159,93 @@ Expected<void> IoUringTransport::prepare_stamps(const ConnOptions& options) {
   return {};
 }
 
+Error IoUringTransport::too_many_listeners(const std::string& what) {
+  return sockets::make_error(
+      what, "a transport listens on at most " + std::to_string(kListenersMax) + " endpoints", 0);
+}
+
 Expected<Endpoint> IoUringTransport::listen(const Endpoint& endpoint, const ConnOptions& options) {
-  if (listener_count_ == kListenersMax) {
-    return tl::unexpected(sockets::make_error(
-        "listen io_uring",
-        "a transport listens on at most " + std::to_string(kListenersMax) + " endpoints", 0));
-  }
+  if (listener_count_ == kListenersMax) return tl::unexpected(too_many_listeners("listen io_uring"));
   if (auto ready = prepare_stamps(options); !ready) return tl::unexpected(ready.error());
   auto listening = sockets::listen(name(), endpoint, options);
   if (!listening) return tl::unexpected(listening.error());
-  listeners_[listener_count_] = {listening->descriptor, ++listener_generation_, false, options};
+  return watch_listener(*listening, options);
+}
+
+Endpoint IoUringTransport::watch_listener(const sockets::Listening& listening,
+                                          const ConnOptions& options) {
+  listeners_[listener_count_] = {listening.descriptor, ++listener_generation_, false, options};
   queue_accept(listener_count_++);
-  return listening->endpoint;
+  return listening.endpoint;
 }
 
 Expected<Conn> IoUringTransport::connect(const Endpoint& endpoint, const ConnOptions& options) {
   if (auto ready = prepare_stamps(options); !ready) return tl::unexpected(ready.error());
   auto started = sockets::connect(name(), endpoint, options);
   if (!started) return tl::unexpected(started.error());
-  const Conn conn = take_slot(started->descriptor, ConnectionState::connecting, options, false);
-  if (!conn.valid()) {
-    ::close(started->descriptor);
-    return tl::unexpected(sockets::make_error(
-        "connect io_uring", "all " + std::to_string(table_.capacity()) + " connections are in use",
-        0, "raise connections_max"));
-  }
+  const Expected<Conn> conn = take_connection(started->descriptor, ConnectionState::connecting,
+                                              "connect io_uring", options);
+  if (!conn) return conn;
   if (started->os_error != 0) {
-    begin_close(conn.index, sockets::close_info(started->os_error));
+    begin_close(conn->index, sockets::close_info(started->os_error));
   } else {
-    queue_poll(conn.index, POLLOUT);
+    queue_poll(conn->index, POLLOUT);
   }
   return conn;
+}
+
+/// Takes the descriptor over, also when it fails.
+Expected<Conn> IoUringTransport::take_connection(int descriptor, ConnectionState state,
+                                                 const std::string& what,
+                                                 const ConnOptions& options) {
+  const Conn conn = take_slot(descriptor, state, options, false);
+  if (conn.valid()) return conn;
+  ::close(descriptor);
+  return tl::unexpected(sockets::make_error(
+      what, "all " + std::to_string(table_.capacity()) + " connections are in use", 0,
+      "raise connections_max"));
+}
+
+bool IoUringTransport::hand_over(Conn conn) noexcept {
+  ConnectionSlot* slot = table_.find(conn);
+  if (slot == nullptr || slot->state != ConnectionState::open || slot->send.count != 0)
+    return false;
+  begin_close(conn.index, {CloseReason::handed_over, 0});
+  return true;
+}
+
+Expected<Conn> IoUringTransport::adopt(rings::Descriptor connection, const ConnOptions& options) {
+  if (auto ready = prepare_stamps(options); !ready) return tl::unexpected(ready.error());
+  auto taken = sockets::adopt("adopt io_uring", std::move(connection), options);
+  if (!taken) return tl::unexpected(taken.error());
+  const Expected<Conn> conn =
+      take_connection(*taken, ConnectionState::adopted, "adopt io_uring", options);
+  if (conn) deferred_.push_back(table_.slots(), conn->index);
+  return conn;
+}
+
+std::vector<rings::Descriptor> IoUringTransport::hand_over_listeners() {
+  std::vector<rings::Descriptor> handed;
+  for (std::size_t i = 0; i < listener_count_; ++i) {
+    // Without the shutdown() of stop_listening(): the socket goes on listening.
+    for (const Kind kind : {Kind::accept, Kind::backlog}) {
+      cancel_now(token_of(kind, static_cast<std::uint32_t>(i), listeners_[i].generation), 0);
+    }
+    handed.emplace_back(listeners_[i].descriptor);
+    listeners_[i] = {};
+  }
+  listener_count_ = 0;
+  return handed;
+}
+
+Expected<Endpoint> IoUringTransport::adopt_listener(rings::Descriptor listener,
+                                                    const ConnOptions& options) {
+  if (listener_count_ == kListenersMax)
+    return tl::unexpected(too_many_listeners("adopt listener io_uring"));
+  if (auto ready = prepare_stamps(options); !ready) return tl::unexpected(ready.error());
+  auto taken = sockets::adopt_listener("adopt listener io_uring", std::move(listener), options);
+  if (!taken) return tl::unexpected(taken.error());
+  return watch_listener(*taken, options);
 }
 
 void IoUringTransport::cancel_now(std::uint64_t token, unsigned flags) noexcept {
@@ -411,6 +467,7 @@ void IoUringTransport::abort(Conn conn) noexcept {
   ConnectionSlot* slot = table_.find(conn);
   if (slot == nullptr) return;
   slot->aborted = true;
+  if (slot->close_reason == CloseReason::handed_over) slot->close_reason = CloseReason::local;
   if (slot->state != ConnectionState::closing) begin_close(conn.index, {CloseReason::local, 0});
 }
 

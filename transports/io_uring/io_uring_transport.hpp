@@ -10,10 +10,13 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "transports/connection_table.hpp"
 #include "transports/mapped_array.hpp"
 #include "transports/receive.hpp"
+#include "transports/rings/descriptor.hpp"
 #include "transports/sockets.hpp"
 #include "transports/transport.hpp"
 #include "transports/tsc_calibration.hpp"
@@ -42,6 +45,14 @@ class IoUringTransport {
   void close(Conn conn) noexcept;
   void abort(Conn conn) noexcept;
   void stop_listening() noexcept;
+
+  // See hand_over.hpp.
+  bool hand_over(Conn conn) noexcept;
+  rings::Descriptor take_handed_over() noexcept { return std::move(handed_over_); }
+  Expected<Conn> adopt(rings::Descriptor connection, const ConnOptions& options);
+  std::vector<rings::Descriptor> hand_over_listeners();
+  Expected<Endpoint> adopt_listener(rings::Descriptor listener, const ConnOptions& options);
+
   template <TransportHandler H>
   std::size_t poll(H& handler, MonotonicInstant deadline);
   void wake() noexcept;
@@ -106,6 +117,10 @@ class IoUringTransport {
   }
   void enable() noexcept;
   Expected<void> prepare_stamps(const ConnOptions& options);
+  static Error too_many_listeners(const std::string& what);
+  Expected<Conn> take_connection(int descriptor, ConnectionState state, const std::string& what,
+                                 const ConnOptions& options);
+  Endpoint watch_listener(const sockets::Listening& listening, const ConnOptions& options);
   io_uring_sqe* next_entry() noexcept;
   [[nodiscard]] bool kernel_has_work() const noexcept;
   void enter(MonotonicInstant deadline) noexcept;
@@ -177,6 +192,7 @@ class IoUringTransport {
   MappedArray<std::byte> buffers_;
   MappedArray<io_uring_buf> buffer_ring_;
   sockets::Descriptor wake_descriptor_;
+  rings::Descriptor handed_over_;  // while on_close tells of it
   Ring ring_;  // after all memory that the kernel may touch: it goes first
   std::string mode_;
   bool enabled_ = false;

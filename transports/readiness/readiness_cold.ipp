@@ -47,59 +47,122 @@ template <class P>
 Expected<Endpoint> ReadinessTransport<P>::listen(const Endpoint& endpoint,
                                                  const ConnOptions& options) {
   const std::string what = std::string("listen ") + std::string(name());
-  if (listener_count_ == kListenersMax) {
-    return tl::unexpected(sockets::make_error(
-        what, "a transport listens on at most " + std::to_string(kListenersMax) + " endpoints", 0));
-  }
+  if (listener_count_ == kListenersMax) return tl::unexpected(too_many_listeners(what));
   if (auto ready = prepare_stamps(options); !ready) return tl::unexpected(ready.error());
   auto listening = sockets::listen(name(), endpoint, options);
   if (!listening) return tl::unexpected(listening.error());
-  const int descriptor = listening->descriptor;
-  int os_error = 0;
+  return watch_listener(*listening, what, options);
+}
+
+template <class P>
+Error ReadinessTransport<P>::too_many_listeners(const std::string& what) {
+  return sockets::make_error(
+      what, "a transport listens on at most " + std::to_string(kListenersMax) + " endpoints", 0);
+}
+
+/// Takes the descriptor over, also when it fails.
+template <class P>
+Expected<Endpoint> ReadinessTransport<P>::watch_listener(const sockets::Listening& listening,
+                                                         const std::string& what,
+                                                         const ConnOptions& options) {
+  const int descriptor = listening.descriptor;
   if (!poller_.can_watch(descriptor)) {
     ::close(descriptor);
     return tl::unexpected(
-        sockets::make_error(what, to_string(endpoint), EMFILE, poller_.limit_hint()));
+        sockets::make_error(what, to_string(listening.endpoint), EMFILE, poller_.limit_hint()));
   }
-  os_error = poller_.add_listener(descriptor, kListenerIndex + listener_count_);
-  if (os_error != 0) {
+  if (const int os_error = poller_.add_listener(descriptor, kListenerIndex + listener_count_);
+      os_error != 0) {
     ::close(descriptor);
-    return tl::unexpected(sockets::make_error(what, "watch " + to_string(endpoint), os_error));
+    return tl::unexpected(
+        sockets::make_error(what, "watch " + to_string(listening.endpoint), os_error));
   }
   listeners_[listener_count_++] = {descriptor, options};
-  return listening->endpoint;
+  return listening.endpoint;
 }
 
 template <class P>
 Expected<Conn> ReadinessTransport<P>::connect(const Endpoint& endpoint,
                                               const ConnOptions& options) {
-  const std::string what = std::string("connect ") + std::string(name());
   if (auto ready = prepare_stamps(options); !ready) return tl::unexpected(ready.error());
   auto started = sockets::connect(name(), endpoint, options);
   if (!started) return tl::unexpected(started.error());
+  const Expected<Conn> conn =
+      watch(started->descriptor, ConnectionState::connecting,
+            std::string("connect ") + std::string(name()), to_string(endpoint), options);
+  if (conn && started->os_error != 0) {
+    defer_close(conn->index, sockets::close_info(started->os_error), ConnectionState::closing);
+    forget_descriptor(table_[conn->index]);
+  }
+  // One that was established at once is reported as writable like any other.
+  return conn;
+}
+
+/// Takes the descriptor over, also when it fails.
+template <class P>
+Expected<Conn> ReadinessTransport<P>::watch(int descriptor, ConnectionState state,
+                                            const std::string& what, const std::string& peer,
+                                            const ConnOptions& options) {
   const auto give_up = [&](std::string_view detail, int os_error, std::string_view hint) {
-    ::close(started->descriptor);
+    ::close(descriptor);
     return tl::unexpected(sockets::make_error(what, detail, os_error, hint));
   };
-  if (!poller_.can_watch(started->descriptor)) {
-    return give_up(to_string(endpoint), EMFILE, poller_.limit_hint());
-  }
-  const Conn conn = take_slot(started->descriptor, ConnectionState::connecting, options, false);
+  if (!poller_.can_watch(descriptor)) return give_up(peer, EMFILE, poller_.limit_hint());
+  const Conn conn = take_slot(descriptor, state, options, false);
   if (!conn.valid()) {
     return give_up("all " + std::to_string(table_.capacity()) + " connections are in use", 0,
                    "raise connections_max");
   }
-  const int os_error = poller_.add(started->descriptor, token_of(conn), true);
-  if (os_error != 0) {
+  const bool want_write = state == ConnectionState::connecting;
+  if (const int os_error = poller_.add(descriptor, token_of(conn), want_write); os_error != 0) {
     table_.release(conn.index);
-    return give_up("watch " + to_string(endpoint), os_error, {});
+    return give_up("watch " + peer, os_error, {});
   }
-  if (started->os_error != 0) {
-    defer_close(conn.index, sockets::close_info(started->os_error), ConnectionState::closing);
-    forget_descriptor(table_[conn.index]);
-  }
-  // One that was established at once is reported as writable like any other.
   return conn;
+}
+
+template <class P>
+bool ReadinessTransport<P>::hand_over(Conn conn) noexcept {
+  ConnectionSlot* slot = table_.find(conn);
+  if (slot == nullptr || slot->state != ConnectionState::open || slot->send.count != 0)
+    return false;
+  defer_close(conn.index, {CloseReason::handed_over, 0}, ConnectionState::closing);
+  return true;
+}
+
+template <class P>
+Expected<Conn> ReadinessTransport<P>::adopt(rings::Descriptor connection,
+                                            const ConnOptions& options) {
+  const std::string what = std::string("adopt ") + std::string(name());
+  if (auto ready = prepare_stamps(options); !ready) return tl::unexpected(ready.error());
+  auto taken = sockets::adopt(what, std::move(connection), options);
+  if (!taken) return tl::unexpected(taken.error());
+  const Expected<Conn> conn =
+      watch(*taken, ConnectionState::adopted, what, "the connection", options);
+  if (conn) deferred_.push_back(table_.slots(), conn->index);
+  return conn;
+}
+
+template <class P>
+std::vector<rings::Descriptor> ReadinessTransport<P>::hand_over_listeners() {
+  std::vector<rings::Descriptor> handed;
+  for (std::size_t i = 0; i < listener_count_; ++i) {
+    poller_.let_go(listeners_[i].descriptor);
+    handed.emplace_back(std::exchange(listeners_[i].descriptor, -1));
+  }
+  listener_count_ = 0;
+  return handed;
+}
+
+template <class P>
+Expected<Endpoint> ReadinessTransport<P>::adopt_listener(rings::Descriptor listener,
+                                                         const ConnOptions& options) {
+  const std::string what = std::string("adopt listener ") + std::string(name());
+  if (listener_count_ == kListenersMax) return tl::unexpected(too_many_listeners(what));
+  if (auto ready = prepare_stamps(options); !ready) return tl::unexpected(ready.error());
+  auto taken = sockets::adopt_listener(what, std::move(listener), options);
+  if (!taken) return tl::unexpected(taken.error());
+  return watch_listener(*taken, what, options);
 }
 
 template <class P>

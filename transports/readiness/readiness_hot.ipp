@@ -297,6 +297,19 @@ void ReadinessTransport<P>::finish(H& handler, std::uint32_t index, CloseInfo in
 
 template <class P>
 template <class H>
+void ReadinessTransport<P>::finish_hand_over(H& handler, std::uint32_t index) {
+  ConnectionSlot& slot = table_[index];
+  poller_.let_go(slot.descriptor);
+  ++counters_.system_calls;
+  handed_over_ = rings::Descriptor(std::exchange(slot.descriptor, -1));
+  ++callbacks_;
+  handler.on_close(table_.handle(index), {CloseReason::handed_over, 0});
+  handed_over_.reset();
+  table_.release(index);
+}
+
+template <class P>
+template <class H>
 void ReadinessTransport<P>::run_ready(H& handler, std::size_t count) {
   for (; count > 0 && !ready_.empty(); --count) {
     const std::uint32_t index = ready_.front();
@@ -315,12 +328,22 @@ void ReadinessTransport<P>::run_deferred(H& handler) {
     deferred_.remove(table_.slots(), index);
     ConnectionSlot& slot = table_[index];
     const Conn conn = table_.handle(index);
-    if (slot.state == ConnectionState::failed) {
+    if (slot.state == ConnectionState::adopted) {
+      slot.state = ConnectionState::open;
+      slot.readable = true;
+      hot_stale_ = true;
+      ready_.push_back(table_.slots(), index);
+      ++callbacks_;
+      handler.on_open(conn, false);
+    } else if (slot.state == ConnectionState::failed) {
       const CloseInfo info{slot.close_reason, slot.close_error};
       read_some(handler, index);
       if (slot.generation == conn.generation && slot.state == ConnectionState::failed) {
         finish(handler, index, info);
       }
+    } else if (slot.state == ConnectionState::closing &&
+               slot.close_reason == CloseReason::handed_over) {
+      finish_hand_over(handler, index);
     } else if (slot.state == ConnectionState::closing) {
       ++callbacks_;
       handler.on_close(conn, {slot.close_reason, slot.close_error});

@@ -10,10 +10,12 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "transports/connection_table.hpp"
 #include "transports/mapped_array.hpp"
 #include "transports/receive.hpp"
+#include "transports/rings/descriptor.hpp"
 #include "transports/sockets.hpp"
 #include "transports/transport.hpp"
 #include "transports/tsc_calibration.hpp"
@@ -41,6 +43,7 @@ concept Poller = requires(P poller, int descriptor, Token token, bool on, std::i
   { poller.add_listener(descriptor, token) } -> std::same_as<int>;  // level-triggered
   { poller.add_wake(descriptor, token) } -> std::same_as<int>;
   {poller.remove(descriptor)};  // before the descriptor is closed
+  {poller.let_go(descriptor)};  // it stays open elsewhere
   {poller.want_read(descriptor, on)};
   {poller.want_write(descriptor, on)};
   // timeout_ns: 0 looks, < 0 waits for ever. Calls found(token, Ready). returns the number of
@@ -69,6 +72,14 @@ class ReadinessTransport {
   void close(Conn conn) noexcept;
   void abort(Conn conn) noexcept;
   void stop_listening() noexcept;
+
+  // See hand_over.hpp.
+  bool hand_over(Conn conn) noexcept;
+  rings::Descriptor take_handed_over() noexcept { return std::move(handed_over_); }
+  Expected<Conn> adopt(rings::Descriptor connection, const ConnOptions& options);
+  std::vector<rings::Descriptor> hand_over_listeners();
+  Expected<Endpoint> adopt_listener(rings::Descriptor listener, const ConnOptions& options);
+
   template <TransportHandler H>
   std::size_t poll(H& handler, MonotonicInstant deadline);
   void wake() noexcept;
@@ -96,6 +107,11 @@ class ReadinessTransport {
   }
 
   Expected<void> prepare_stamps(const ConnOptions& options);
+  static Error too_many_listeners(const std::string& what);
+  Expected<Conn> watch(int descriptor, ConnectionState state, const std::string& what,
+                       const std::string& peer, const ConnOptions& options);
+  Expected<Endpoint> watch_listener(const sockets::Listening& listening, const std::string& what,
+                                    const ConnOptions& options);
   [[nodiscard]] std::int64_t timeout_ns(MonotonicInstant deadline) const noexcept;
   Conn take_slot(int descriptor, ConnectionState state, const ConnOptions& options,
                  bool accepted) noexcept;
@@ -119,6 +135,8 @@ class ReadinessTransport {
   void write_some(H& handler, std::uint32_t index);
   template <class H>
   void finish(H& handler, std::uint32_t index, CloseInfo info);
+  template <class H>
+  void finish_hand_over(H& handler, std::uint32_t index);
   void find_hot() noexcept;
   template <class H>
   bool hot_was_idle(H& handler);
@@ -146,6 +164,7 @@ class ReadinessTransport {
   bool hot_stale_ = false;        // connections of connect() came or went
   unsigned hot_looks_ = 0;
   int wake_descriptor_ = -1;
+  rings::Descriptor handed_over_;  // while on_close tells of it
   std::atomic<bool> wake_requested_{false};  // written by any thread
 };
 

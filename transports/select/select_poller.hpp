@@ -38,6 +38,7 @@ class SelectPoller {
   int add_wake(int descriptor, readiness::Token token) noexcept {
     return can_watch(descriptor) ? add(descriptor, token, false) : EMFILE;
   }
+  void let_go(int descriptor) noexcept { remove(descriptor); }
   void remove(int descriptor) noexcept {
     watch_reading_.set(descriptor, false);
     watch_writing_.set(descriptor, false);
