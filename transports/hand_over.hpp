@@ -24,8 +24,8 @@
 namespace feedbench::transports {
 
 template <class T>
-concept HandsOver = Transport<T> && requires(T t, Conn conn, rings::Descriptor descriptor,
-                                             const ConnOptions& options) {
+concept HandsOver = Transport<T> &&
+    requires(T t, Conn conn, rings::Descriptor descriptor, const ConnOptions& options) {
   { t.hand_over(conn) } -> std::same_as<bool>;
   { t.take_handed_over() } -> std::same_as<rings::Descriptor>;
   { t.adopt(std::move(descriptor), options) } -> std::same_as<Expected<Conn>>;

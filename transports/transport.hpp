@@ -81,12 +81,12 @@ struct RxStamps {
 };
 
 enum class CloseReason : std::uint8_t {
-  local,      ///< close() or abort() was called here.
-  peer,       ///< The peer sent FIN.
-  reset,      ///< The peer sent RST.
-  refused,    ///< connect(): nobody listens there.
-  timed_out,  ///< connect() or keep-alive timed out.
-  error,      ///< Anything else; os_error says what.
+  local,        ///< close() or abort() was called here.
+  peer,         ///< The peer sent FIN.
+  reset,        ///< The peer sent RST.
+  refused,      ///< connect(): nobody listens there.
+  timed_out,    ///< connect() or keep-alive timed out.
+  error,        ///< Anything else; os_error says what.
   handed_over,  ///< hand_over() was called here (hand_over.hpp): it goes on elsewhere.
 };
 std::string_view to_string(CloseReason reason);

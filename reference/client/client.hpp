@@ -98,6 +98,7 @@ struct Notice {
     proxy_lost,  ///< text
     proxy_back,  ///< The feeds are being opened again.
     log,         ///< level, text: a line of the proxy's log.
+    proxy_replaced,  ///< text: its version. Another process goes on with everything; nothing is to be done.
   };
   Kind kind = Kind::done;
   RequestId request = 0;
@@ -121,6 +122,7 @@ struct Callbacks {
   void on_proxy_lost(std::string_view /*why*/) {}
   void on_proxy_back() {}
   void on_log(LogLevel, std::string_view) {}
+  void on_proxy_replaced(std::string_view /*version*/) {}
 };
 
 /// One client of a proxy. thread: one at a time, for everything but the static functions. Calls that end in _async
@@ -345,7 +347,7 @@ class Client {
   [[nodiscard]] bool readable(FeedId only = 0) const noexcept {
     for (const auto& feed : slots_)
       if (feed != nullptr && (only == 0 || feed->id == only) &&
-          (feed->proxy_gap || feed->last_values || feed->successor ||
+          (feed->proxy_gap || feed->last_values || !feed->successors.empty() ||
            (feed->reader && feed->reader->ready())))
         return true;
     return false;
@@ -365,7 +367,8 @@ class Client {
                : of->reader->head_sequence() + 1 - of->reader->next_sequence();
   }
   /// The log that next() of this feed reads now: whoever holds it may go on reading payloads after the feed is closed.
-  /// Null if the feed is not open, or not yet. It is another one after a gap of reason proxy_lost.
+  /// Null if the feed is not open, or not yet. It is another one after a gap of reason proxy_lost, and when the proxy was
+  /// replaced.
   [[nodiscard]] std::shared_ptr<const MappedLog> log(FeedId feed) const noexcept {
     const Feed* const of = find(feed);
     return of == nullptr || !of->reader ? nullptr : of->reader->log();
@@ -387,6 +390,11 @@ class Client {
   struct Subscription {
     std::string symbol, kind, request, release;
   };
+  /// A log to read when the one before is drained.
+  struct Successor {
+    FeedReader reader;
+    bool gap;  // what came in between is lost
+  };
   struct Feed {
     FeedId id = 0;
     std::uint32_t remote = 0;  // the proxy's number; 0: not opened (yet, or again)
@@ -395,9 +403,9 @@ class Client {
     std::vector<Subscription> subscriptions;
     std::optional<FeedReader> reader;
     std::optional<LastValues> last_values;  // to be told before what the reader reads
-    std::optional<FeedReader> successor;    // of the log to read when this one is drained
-    bool ended = false;                     // nothing more comes into this log
-    bool proxy_gap = false;                 // tell a gap before the next message
+    std::deque<Successor> successors;
+    bool ended = false;      // nothing more comes into this log
+    bool proxy_gap = false;  // tell a gap before the next message
 
     void forget_subscription(std::string_view symbol, std::string_view kind) {
       for (auto at = subscriptions.begin(); at != subscriptions.end(); ++at)
@@ -443,10 +451,12 @@ class Client {
     const Pull pulled = feed.reader->next(message, gap);
     if (pulled != Pull::none) [[likely]]
       return pulled;
-    if (feed.successor) {
-      feed.reader = std::move(feed.successor);
-      feed.successor.reset();
-      feed.proxy_gap = true;
+    if (!feed.successors.empty()) {
+      Successor& next_log = feed.successors.front();
+      if (!next_log.gap) next_log.reader.continue_after(*feed.reader);
+      feed.proxy_gap = next_log.gap;
+      feed.reader.emplace(std::move(next_log.reader));
+      feed.successors.pop_front();
       return next(feed, message, gap);
     }
     return feed.ended ? Pull::closed : nothing();
@@ -640,7 +650,7 @@ class Client {
   }
 
   void take(const control::Packet& packet, control::Descriptors& descriptors) {
-    if (packet.kind() == control::Kind::event) return take_event(packet);
+    if (packet.kind() == control::Kind::event) return take_event(packet, descriptors);
     const auto found = asked_.find(packet.head.request);
     if (packet.kind() == control::Kind::failed && packet.head.request == 0)
       return refuse_greeting(packet);
@@ -750,8 +760,12 @@ class Client {
     feed.remote = packet.head.feed;
     feed.ended = false;
     cursor->feed.store(feed.remote, std::memory_order_relaxed);
-    (feed.reader ? feed.successor : feed.reader) = std::move(reader);
-    if (feed.successor) subscribe_again(feed);
+    if (!feed.reader) {
+      feed.reader = std::move(reader);
+      return;
+    }
+    feed.successors.push_back({std::move(*reader), true});
+    subscribe_again(feed);
   }
   void subscribe_again(Feed& feed) {
     try {
@@ -760,7 +774,25 @@ class Client {
     }
   }
 
-  void take_event(const control::Packet& packet) {
+  /// Another process goes on with the feed, in a log of its own that begins where this one ends.
+  void take_replaced(Feed& feed, const control::Packet& packet, control::Descriptors& descriptors,
+                     Notice& notice) {
+    std::optional<FeedReader> reader;
+    const std::shared_ptr<PageCursor> cursor(page_, &page_->cursors[feed.slot]);
+    const rings::FeedLogFault fault =
+        FeedReader::open(descriptors[0].get(), feed.id, cursor, options_.pre_fault, reader, true);
+    if (fault) {
+      notice.kind = Notice::Kind::closed;
+      notice.text = std::string("map the feed log of the new proxy: ") + fault.what + ": " +
+                    text_of(fault.os_error);
+      feed.ended = true;
+      return add(std::move(notice));
+    }
+    reader->seek(packet.head.values[0] + 1);
+    feed.successors.push_back({std::move(*reader), false});
+  }
+
+  void take_event(const control::Packet& packet, control::Descriptors& descriptors) {
     Notice notice;
     Feed* feed = nullptr;
     for (const auto& each : slots_)
@@ -787,6 +819,14 @@ class Client {
         notice.level = static_cast<LogLevel>(packet.head.values[0]);
         add(std::move(notice));
         return;
+      case control::Event::replaced:
+        if (feed != nullptr && feed->reader)
+          return take_replaced(*feed, packet, descriptors, notice);
+        if (packet.head.feed != 0) return;
+        server_pid_ = static_cast<int>(packet.head.values[1]);
+        server_version_ = packet.texts[0];
+        notice.kind = Notice::Kind::proxy_replaced;
+        return add(std::move(notice));
       default:
         return;  // stopping: the end follows; what a newer proxy says is not for this client
     }
@@ -860,6 +900,8 @@ class Client {
         return handler.on_proxy_back();
       case Notice::Kind::log:
         return handler.on_log(notice.level, notice.text);
+      case Notice::Kind::proxy_replaced:
+        return handler.on_proxy_replaced(notice.text);
     }
   }
 

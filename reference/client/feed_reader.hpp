@@ -183,16 +183,19 @@ class LastValues {
 class FeedReader {
  public:
   /// Maps the log behind a descriptor, which may be closed afterwards; starts at the live edge.
-  /// cursor: where the progress is told. The fault says why it is no log.
+  /// cursor: where the progress is told. quiet: it tells nothing yet (see continue_after()). The fault says why it is no
+  /// log.
   static rings::FeedLogFault open(int log, FeedId feed, std::shared_ptr<PageCursor> cursor,
-                                  bool populate, std::optional<FeedReader>& out) {
+                                  bool populate, std::optional<FeedReader>& out,
+                                  bool quiet = false) {
     rings::MirroredRange mapping;
     rings::FeedLogView view;
     const rings::FeedLogFault fault = rings::attach_feed_log(log, populate, mapping, view);
     if (fault) return fault;
     out.emplace(FeedReader(std::make_shared<const MappedLog>(std::move(mapping), view), feed,
                            std::move(cursor)));
-    out->put_progress();  // the slot may show what another feed left there
+    out->quiet_ = quiet;
+    if (!quiet) out->put_progress();  // the slot may show what another feed left there
     return {};
   }
 
@@ -232,6 +235,16 @@ class FeedReader {
   /// The next message is `sequence`, published already or not.
   void seek(std::uint64_t sequence) noexcept {
     reader_.seek(sequence);
+    if (!quiet_) put_progress();
+  }
+
+  /// This log goes on where that reader's ends: so do the numbers told, and a new upstream connection is a gap.
+  void continue_after(const FeedReader& before) noexcept {
+    generation_ = before.generation_;
+    messages_ = before.messages_;
+    missed_messages_ = before.missed_messages_;
+    missed_bytes_ = before.missed_bytes_;
+    quiet_ = false;
     put_progress();
   }
   /// Something is there for next(). Cost: one shared cache line.
@@ -307,7 +320,8 @@ class FeedReader {
   FeedId feed_;
   std::shared_ptr<PageCursor> cursor_;
   rings::Frame frame_;
-  bool held_ = false;  // frame_ was read, and a gap told before it
+  bool held_ = false;   // frame_ was read, and a gap told before it
+  bool quiet_ = false;  // it tells nothing: the page still shows the log before
   std::uint32_t generation_ = 0;
   std::uint64_t messages_ = 0;
   std::uint64_t told_ = 0;

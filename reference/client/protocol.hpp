@@ -20,7 +20,7 @@ inline constexpr std::uint32_t kVersion = 1;
 inline constexpr std::size_t kTextsMax = 5;
 /// All texts of one packet together. A larger packet ends the conversation.
 inline constexpr std::size_t kTextBytesMax = 64 * 1024;
-inline constexpr std::size_t kDescriptorsMax = 2;
+inline constexpr std::size_t kDescriptorsMax = 8;
 /// Feeds one client may have open at a time; one more is refused (too_many).
 inline constexpr std::uint32_t kFeedsPerClientMax = 16;
 inline constexpr std::uint32_t kClientNameBytesMax = 64;
@@ -38,15 +38,21 @@ enum class Kind : std::uint32_t {
   unsubscribe = 6,    ///< [symbol, kind]; feed.
   set_log_level = 7,  ///< code: a LogLevel, the least that is told to this client as log events.
   status = 8,         ///< Answered with a descriptor of sealed memory that holds a JSON text.
+  // From a proxy that takes over (same user, or root).
+  replace =
+      9,  ///< Let go of everything and hand it over; value 0: ms until the proxy takes it back.
+  taken = 10,  ///< It was taken over: end. Until then the end of the conversation means: go on.
   // From the proxy.
   done = 32,    ///< request; values and descriptors as the request says (below).
   failed = 33,  ///< [sentence]; request; code: an Errc.
   event = 34,   ///< feed, or 0; code: an Event.
+  handed = 35,  ///< Descriptors that belong to the state handed over, in their order.
 };
 // done of hello:     value 0: pid of the proxy; [version]; descriptors: client page, doorbell.
 // done of open:      feed; value 0: is_new, 2: FeedState; descriptors: log. With kOpenLastValues also value 1: the
 //                    sequence they are up to; descriptors: log, last values.
 // done of subscribe: value 0: existing.
+// done of replace:   value 0: how many descriptors follow (handed); descriptor: memory that holds the state.
 
 enum HelloFlags : std::uint64_t {
   /// It only looks on: an open of its joins what somebody else has open, is answered at once, and makes it no user. It is
@@ -78,8 +84,10 @@ enum class Event : std::uint32_t {
   upstream_lost = 2,   ///< [why]; value 0: ms until the next attempt.
   upstream_ended = 3,  ///< [why]: refused for good. The feed is closed.
   stopping = 4,        ///< The proxy ends; the socket follows.
-  replaced =
-      5,    ///< feed; value 0: the last sequence of this log; its successor serves the same path.
+  /// [version]; value 1: pid: another process serves this conversation from here on. Before it, one for each feed of the
+  /// client: feed; value 0: the last sequence of the log that the client has; descriptor: the log that goes on with the
+  /// next.
+  replaced = 5,
   log = 6,  ///< [text]; value 0: a LogLevel.
 };
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -30,10 +31,8 @@ transports::Expected<std::shared_ptr<ClientBell>> ClientBell::create() {
   if (::ftruncate(fd, feedproxy::kPageBytes) != 0 ||
       ::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
     return tl::make_unexpected(page_error("size and seal"));
-  void* const mapped = ::mmap(nullptr, feedproxy::kPageBytes, PROT_READ | PROT_WRITE,
-                              MAP_SHARED | MAP_POPULATE, fd, 0);
-  if (mapped == MAP_FAILED) return tl::make_unexpected(page_error("mmap"));
-  bell->page_ = new (mapped) feedproxy::ClientPage{};
+  if (auto mapped = bell->map(); !mapped) return tl::make_unexpected(mapped.error());
+  new (bell->page_) feedproxy::ClientPage{};
   bell->page_->version = feedproxy::control::kVersion;
   bell->page_->cursors_count = feedproxy::control::kFeedsPerClientMax;
   bell->page_->magic = feedproxy::kPageMagic;
@@ -42,6 +41,29 @@ transports::Expected<std::shared_ptr<ClientBell>> ClientBell::create() {
     return tl::make_unexpected(page_error("socketpair"));
   bell->ours_ = rings::Descriptor(pair[0]);
   bell->theirs_ = rings::Descriptor(pair[1]);
+  return bell;
+}
+
+transports::Expected<void> ClientBell::map() {
+  void* const mapped = ::mmap(nullptr, feedproxy::kPageBytes, PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_POPULATE, memory_.get(), 0);
+  if (mapped == MAP_FAILED) return tl::make_unexpected(page_error("mmap"));
+  page_ = static_cast<feedproxy::ClientPage*>(mapped);
+  return {};
+}
+
+transports::Expected<std::shared_ptr<ClientBell>> ClientBell::adopt(rings::Descriptor page,
+                                                                    rings::Descriptor doorbell) {
+  std::shared_ptr<ClientBell> bell(new ClientBell);
+  bell->memory_ = std::move(page);
+  bell->ours_ = std::move(doorbell);
+  struct stat status {};
+  const int seals = ::fcntl(bell->memory_.get(), F_GET_SEALS);
+  if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || ::fstat(bell->memory_.get(), &status) != 0 ||
+      status.st_size != static_cast<off_t>(feedproxy::kPageBytes) || !bell->ours_.valid())
+    return tl::make_unexpected(
+        transports::Error{"take over a local client: what was handed over is not its page", 0});
+  if (auto mapped = bell->map(); !mapped) return tl::make_unexpected(mapped.error());
   return bell;
 }
 

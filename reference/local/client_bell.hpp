@@ -17,6 +17,9 @@ class ClientBell {
  public:
   /// errors: no memory, no descriptors.
   static transports::Expected<std::shared_ptr<ClientBell>> create();
+  /// Of a client that another process has served: its page and the proxy's end of its doorbell. errors: no such page.
+  static transports::Expected<std::shared_ptr<ClientBell>> adopt(rings::Descriptor page,
+                                                                 rings::Descriptor doorbell);
   ~ClientBell();
   ClientBell(const ClientBell&) = delete;
   ClientBell& operator=(const ClientBell&) = delete;
@@ -33,14 +36,14 @@ class ClientBell {
   /// What the client gets: the page's descriptor, and its end of the doorbell. They stay this object's.
   [[nodiscard]] int page_descriptor() const noexcept { return memory_.get(); }
   [[nodiscard]] int doorbell_descriptor() const noexcept { return theirs_.get(); }
-  /// The client has them: keeps none. Then the client's end closes when the client does.
-  void give_away() noexcept {
-    memory_.reset();
-    theirs_.reset();
-  }
+  /// The client has its end, which then closes when the client does.
+  void give_away() noexcept { theirs_.reset(); }
+  /// The proxy's end of the doorbell, for another process that takes over.
+  [[nodiscard]] int ringing_descriptor() const noexcept { return ours_.get(); }
 
  private:
   ClientBell() = default;
+  transports::Expected<void> map();
   void wake() noexcept;
 
   feedproxy::ClientPage* page_ = nullptr;

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <fcntl.h>
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -21,6 +22,7 @@
 
 #include "reference/client/packet_socket.hpp"
 #include "reference/local/control_session.hpp"
+#include "reference/local/proxy_state.hpp"
 #include "transports/quiet_thread.hpp"
 
 namespace feedbench::local {
@@ -110,25 +112,66 @@ class ControlServer::Loop final : public Audience {
   }
   void stop() noexcept {
     stopping_ = true;
+    go();
     wake();
+  }
+  void go() noexcept {
+    go_ = true;
+    go_.notify_one();
+  }
+
+  /// What another process had: its clients and their feeds, for go_on() to serve.
+  transports::Expected<void> restore(ProxyState& state) {
+    next_user_ = state.next_user;
+    for (ProxyState::Session& saved : state.sessions) {
+      auto session = std::make_unique<ControlSession>(saved.id, std::move(saved.socket),
+                                                      ucred{saved.pid, saved.uid, 0},
+                                                      now() + options_.hello_timeout_ns);
+      if (saved.page.valid()) {
+        auto bell = ClientBell::adopt(std::move(saved.page), std::move(saved.doorbell));
+        if (!bell) return tl::make_unexpected(bell.error());
+        session->bell = std::move(*bell);
+        session->name = saved.name;
+        session->monitor = saved.monitor;
+        session->log_level = saved.log_level;
+        session->greeted = true;
+        ++served;
+        ++clients;
+      }
+      sessions_.push_back(std::move(session));
+    }
+    note_log_level();
+    taken_over_ = &state;
+    return registry_.restore(state, bell_of(), now());
   }
 
   void run() {
+    go_.wait(false);
     idle_since_ = now();
-    while (!stopping_) {
+    if (!stopping_ && taken_over_ != nullptr) {
+      listener_.own();
+      registry_.go_on(*taken_over_, bell_of(), idle_since_);
+      tell_replaced();
+    }
+    while (!stopping_ && !handed_over_) {
+      if (successor_) [[unlikely]] {
+        serve_successor();
+        continue;
+      }
       wait();
       if (polled_[0].revents != 0) {
         std::uint64_t count = 0;
         static_cast<void>(::read(wake_.get(), &count, sizeof count));
       }
       for (FeedEvent& event : port_.events.take()) take_event(std::move(event));
-      for (std::size_t i = 0; i < sessions_.size(); ++i)
+      for (std::size_t i = 0; i < sessions_.size() && !successor_; ++i)
         serve(*sessions_[i], polled_[i + 2].revents);
+      if (successor_) continue;
       if (polled_[1].revents != 0) accept_all();
       on_time();
       reap();
     }
-    tell_all(Event::stopping, "the proxy stops");
+    if (!handed_over_) tell_all(Event::stopping, "the proxy stops");
   }
 
   void tell(UserId user, const Head& head, const std::vector<std::string>& texts,
@@ -235,7 +278,7 @@ class ControlServer::Loop final : public Audience {
   void serve(ControlSession& session, short ready) {
     if ((ready & POLLOUT) != 0) session.flush();
     if ((ready & (POLLIN | POLLHUP | POLLERR)) == 0) return;
-    for (int i = 0; i < kPacketsPerTurn && !session.ended; ++i) {
+    for (int i = 0; i < kPacketsPerTurn && !session.ended && !successor_; ++i) {
       std::size_t bytes = 0;
       Descriptors descriptors;
       switch (
@@ -299,6 +342,8 @@ class ControlServer::Loop final : public Audience {
         return done(session, request, {}, "", {});
       case Kind::status:
         return tell_status(session, request);
+      case Kind::replace:
+        return begin_hand_over(session, packet);
       default:
         return session.end("sent a request that this version does not know");
     }
@@ -417,6 +462,178 @@ class ControlServer::Loop final : public Audience {
         session->tell(feedproxy::control::encode(head, within_packet(event.text)), {});
   }
 
+  // Being replaced.
+
+  /// Who is to take over, until it has, or is gone.
+  struct Successor {
+    UserId session;
+    std::uint32_t request;
+    MonotonicInstant until;
+    std::optional<ProxyState> state;  // once everything has let go
+  };
+
+  void begin_hand_over(ControlSession& session, const Packet& packet) {
+    if (session.uid != ::geteuid() && session.uid != 0)
+      return fail(session, packet.head.request, Errc::not_allowed,
+                  "only the user whose proxy this is may replace it");
+    spdlog::info("pid {} takes over", session.pid);
+    const auto limit_ms =
+        static_cast<std::int64_t>(std::min<std::uint64_t>(packet.head.values[0], 600'000));
+    successor_.emplace(
+        Successor{session.id, packet.head.request, now() + limit_ms * 1'000'000, std::nullopt});
+    FeedCommand command;
+    command.kind = FeedCommand::Kind::hand_over;
+    port_.commands.post(std::move(command));
+  }
+
+  [[nodiscard]] ControlSession& successor_session() const {
+    return **std::find_if(sessions_.begin(), sessions_.end(), [this](const auto& session) {
+      return session->id == successor_->session;
+    });
+  }
+
+  /// A turn while everything is being handed over: nobody else is served, and what clients say waits in their sockets.
+  void serve_successor() {
+    ControlSession& session = successor_session();
+    std::array<pollfd, 2> polled{{{wake_.get(), POLLIN, 0}, {session.socket.get(), POLLIN, 0}}};
+    const std::int64_t left_ns = std::max<std::int64_t>(successor_->until.ns - now().ns, 0);
+    const bool lets_go = !successor_->state;  // then nothing but the wake-up counts
+    ::poll(polled.data(), lets_go ? 1 : 2,
+           static_cast<int>(std::min<std::int64_t>(left_ns / 1'000'000 + 1, 1000)));
+    std::uint64_t count = 0;
+    if ((polled[0].revents & POLLIN) != 0)
+      static_cast<void>(::read(wake_.get(), &count, sizeof count));
+    for (FeedEvent& event : port_.events.take()) {
+      if (event.kind == FeedEvent::Kind::handed_over)
+        hand_over(session, *event.handed);
+      else
+        take_event(std::move(event));
+    }
+    if (!lets_go && polled[1].revents != 0) hear_successor(session);
+    if (handed_over_ || !successor_->state) return;
+    if (now() >= successor_->until) session.end("took too long to take over");
+    if (session.ended) take_back();
+  }
+
+  /// Everything has let go: puts it together, and gives it away.
+  void hand_over(ControlSession& to, HandedFeeds& handed) {
+    for (const auto& session : sessions_) {
+      if (session->id == to.id) continue;
+      if (!session->ended) session->flush();
+      if (!session->ended && session->wants_to_write())
+        session->end("does not read what it is told");
+      if (session->ended) registry_.user_gone(session->id, now());
+    }
+    ProxyState& state = successor_->state.emplace();
+    state.version = FEEDBENCH_VERSION;
+    state.next_user = next_user_;
+    state.local_listener = duplicate(listener_.get());
+    state.listeners = std::move(handed.listeners);
+    registry_.save(handed, now(), state);
+    for (const auto& session : sessions_) {
+      if (session->id == to.id || session->ended) continue;
+      ProxyState::Session saved;
+      saved.id = session->id;
+      saved.name = session->name;
+      saved.pid = session->pid;
+      saved.uid = session->uid;
+      saved.monitor = session->monitor;
+      saved.log_level = session->log_level;
+      saved.socket = duplicate(session->socket.get());
+      if (session->greeted) {
+        saved.page = duplicate(session->bell->page_descriptor());
+        saved.doorbell = duplicate(session->bell->ringing_descriptor());
+      }
+      state.sessions.push_back(std::move(saved));
+    }
+    std::vector<int> descriptors;
+    const rings::Descriptor memory = memory_with(encode(state, descriptors));
+    if (!memory.valid()) return to.end("no memory for what it is to take over");
+    Head head;
+    head.kind = static_cast<std::uint32_t>(Kind::done);
+    head.request = successor_->request;
+    head.values[0] = descriptors.size();
+    give(to, feedproxy::control::encode(head), {memory.get()});
+    head.kind = static_cast<std::uint32_t>(Kind::handed);
+    constexpr std::size_t kTogether = feedproxy::control::kDescriptorsMax;
+    for (std::size_t at = 0; at < descriptors.size(); at += kTogether) {
+      const std::size_t end = std::min(at + kTogether, descriptors.size());
+      give(to, feedproxy::control::encode(head),
+           {descriptors.begin() + static_cast<std::ptrdiff_t>(at),
+            descriptors.begin() + static_cast<std::ptrdiff_t>(end)});
+    }
+  }
+  static rings::Descriptor duplicate(int fd) {
+    return rings::Descriptor(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  }
+  /// Sends one packet, waiting for room.
+  void give(ControlSession& to, const std::string& packet, const std::vector<int>& descriptors) {
+    while (!to.ended) {
+      const Transfer sent = feedproxy::control::send_packet(to.socket.get(), packet, descriptors);
+      if (sent == Transfer::done) return;
+      if (sent != Transfer::would_block && errno != ETOOMANYREFS)
+        return to.end(std::string("cannot be handed everything: ") + std::strerror(errno));
+      if (now() >= successor_->until) return to.end("took too long to take over");
+      if (!feedproxy::control::wait_for(to.socket.get(), POLLOUT, 10) || errno == ETOOMANYREFS)
+        ::poll(nullptr, 0, 1);
+    }
+  }
+
+  void hear_successor(ControlSession& session) {
+    std::size_t bytes = 0;
+    Descriptors descriptors;
+    const Transfer got =
+        feedproxy::control::receive_packet(session.socket.get(), inbox_, bytes, descriptors);
+    if (got == Transfer::would_block) return;
+    const auto packet = got == Transfer::done
+                            ? feedproxy::control::decode(std::span(inbox_).first(bytes))
+                            : std::nullopt;
+    if (!packet || packet->kind() != Kind::taken)
+      return session.end("did not take over what it was given");
+    handed_over_ = true;
+    listener_.disown();
+    done(session, packet->head.request, {}, "", {});
+    spdlog::info("replaced by pid {}: stopping", session.pid);
+    FeedCommand stop;
+    stop.kind = FeedCommand::Kind::stop;
+    port_.commands.post(std::move(stop));
+  }
+
+  /// Nobody took over: this process goes on as if nothing had been.
+  void take_back() {
+    auto handed = std::make_unique<HandedFeeds>();
+    handed->listeners = std::move(successor_->state->listeners);
+    for (ProxyState::Feed& feed : successor_->state->feeds)
+      handed->feeds.push_back({feed.id, feed.last_sequence, std::move(feed.link)});
+    spdlog::warn("nobody took over ({}): going on",
+                 successor_session().ending.empty() ? "it ended" : successor_session().ending);
+    successor_.reset();
+    registry_.take_back(*handed, now());
+    FeedCommand command;
+    command.kind = FeedCommand::Kind::take_back;
+    command.handed = std::move(handed);
+    port_.commands.post(std::move(command));
+    reap();
+  }
+
+  /// After the events of the feeds: whoever knows of this one knows all.
+  void tell_replaced() {
+    Head head;
+    head.kind = static_cast<std::uint32_t>(Kind::event);
+    head.code = static_cast<std::uint32_t>(Event::replaced);
+    head.values[1] = static_cast<std::uint64_t>(::getpid());
+    for (const auto& session : sessions_)
+      if (session->greeted) session->tell(feedproxy::control::encode(head, FEEDBENCH_VERSION), {});
+  }
+
+  [[nodiscard]] FeedRegistry::BellOf bell_of() const {
+    return [this](UserId user) -> std::shared_ptr<ClientBell> {
+      for (const auto& session : sessions_)
+        if (session->id == user) return session->bell;
+      return nullptr;
+    };
+  }
+
   void note_log_level() {
     auto least = static_cast<std::uint32_t>(feedproxy::control::LogLevel::off);
     for (const auto& session : sessions_)
@@ -471,12 +688,16 @@ class ControlServer::Loop final : public Audience {
   const MonotonicInstant started_ = now();
   MonotonicInstant idle_since_;
   bool stop_asked_ = false;
+  std::optional<Successor> successor_;
+  bool handed_over_ = false;
+  ProxyState* taken_over_ = nullptr;
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> go_{false};
 };
 
 transports::Expected<std::unique_ptr<ControlServer>> ControlServer::start(
     ControlOptions options, FeedPort& port, const upstream::FeedParts* configured,
-    const OpenRequest& configured_as) {
+    const OpenRequest& configured_as, ProxyState* taken_over) {
   const auto refused = [&options](const std::string& why, int os_error) {
     return tl::make_unexpected(
         transports::Error{"serve local clients at " + options.path + ": " + why, os_error});
@@ -489,7 +710,9 @@ transports::Expected<std::unique_ptr<ControlServer>> ControlServer::start(
   }
   rings::Descriptor wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake.valid()) return refused(std::strerror(errno), errno);
-  auto listener = ListeningSocket::listen_at(options.path, admission.group.has_value());
+  auto listener = taken_over != nullptr
+                      ? ListeningSocket::adopt(options.path, std::move(taken_over->local_listener))
+                      : ListeningSocket::listen_at(options.path, admission.group.has_value());
   if (!listener) return tl::make_unexpected(listener.error());
   if (admission.group &&
       ::chown(options.path.c_str(), static_cast<uid_t>(-1), *admission.group) != 0)
@@ -498,6 +721,9 @@ transports::Expected<std::unique_ptr<ControlServer>> ControlServer::start(
   auto loop = std::make_unique<Loop>(std::move(options), port, std::move(*listener),
                                      std::move(wake), admission);
   if (configured != nullptr) loop->registry().adopt(*configured, configured_as);
+  if (taken_over != nullptr)
+    if (auto restored = loop->restore(*taken_over); !restored)
+      return tl::make_unexpected(restored.error());
   std::unique_ptr<ControlServer> server(new ControlServer(std::move(loop)));
   auto thread = transports::start_quiet_thread([of = server->loop_.get()] { of->run(); });
   if (!thread)
@@ -514,6 +740,8 @@ ControlServer::~ControlServer() {
   loop_->stop();
   thread_.join();
 }
+
+void ControlServer::go() { loop_->go(); }
 
 const std::string& ControlServer::path() const noexcept { return loop_->path(); }
 std::uint64_t ControlServer::clients() const noexcept { return loop_->clients; }

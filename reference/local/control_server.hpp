@@ -30,11 +30,16 @@ struct ControlOptions {
 /// read, then it is closed; kPacketsPerTurn requests of one client before the next client is looked at.
 class ControlServer {
  public:
+  /// Listens, and serves nobody before go().
   /// configured: the upstream of the proxy's own configuration, or null; must outlive the server, as must port.
-  /// errors: the path (see ListeningSocket), an unknown group, no thread.
+  /// taken_over: what to go on with (see Succession), or null; its descriptors are taken.
+  /// errors: the path (see ListeningSocket), an unknown group, no thread, something of taken_over that this
+  /// configuration cannot have.
   static transports::Expected<std::unique_ptr<ControlServer>> start(
       ControlOptions options, FeedPort& port, const upstream::FeedParts* configured,
-      const OpenRequest& configured_as);
+      const OpenRequest& configured_as, ProxyState* taken_over = nullptr);
+  /// Serves from here on. Call it once.
+  void go();
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;

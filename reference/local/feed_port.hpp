@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "reference/local/client_bell.hpp"
 #include "reference/program/mailbox.hpp"
@@ -13,6 +14,18 @@
 namespace feedbench::local {
 
 using upstream::FeedId;
+
+/// What the data thread gives up when another process takes over: every upstream, as it stood when nothing more was
+/// published, and the sockets that WebSocket clients come to.
+struct HandedFeeds {
+  struct Feed {
+    FeedId id = 0;
+    std::uint64_t last_sequence = 0;  ///< Of its log.
+    upstream::HandedLink link;
+  };
+  std::vector<Feed> feeds;
+  std::vector<rings::Descriptor> listeners;
+};
 
 /// What the control thread asks of the data thread. Bounded: by the requests that the control thread has taken and not
 /// answered yet (kRequestsMax a client).
@@ -24,6 +37,8 @@ struct FeedCommand {
     detach,         ///< bell.
     send,           ///< text to the venue, as opcode; `sent` follows if tag is not 0.
     watch_answers,  ///< on: control messages of the venue come as `answer`, and are kept from the log.
+    hand_over,      ///< Let go of all upstreams; `handed_over` follows.
+    take_back,      ///< handed: go on with it, nobody took over.
     stop,           ///< End the program.
   };
   Kind kind = Kind::stop;
@@ -34,6 +49,7 @@ struct FeedCommand {
   bool on = false;
   std::shared_ptr<ClientBell> bell;
   std::unique_ptr<upstream::FeedParts> parts;
+  std::unique_ptr<HandedFeeds> handed;
 };
 
 /// What the data thread tells the control thread. Bounded: by the commands, and one a state change of an upstream (which
@@ -47,7 +63,8 @@ struct FeedEvent {
     attached,  ///< tag.
     sent,      ///< tag; result.
     removed,   ///< parts.
-    logged,    ///< text: a line of the program's log; level.
+    handed_over,  ///< handed.
+    logged,       ///< text: a line of the program's log; level.
   };
   Kind kind = Kind::ready;
   FeedId feed = 0;
@@ -57,6 +74,7 @@ struct FeedEvent {
   upstream::SendResult result = upstream::SendResult::taken;
   std::uint32_t level = 0;
   std::unique_ptr<upstream::FeedParts> parts;
+  std::unique_ptr<HandedFeeds> handed;
 };
 
 /// The two mailboxes between the control thread and the data thread.

@@ -9,7 +9,7 @@
 #include <set>
 #include <utility>
 
-#include "reference/local/last_values.hpp"
+#include "reference/local/registered_feed.hpp"
 #include "reference/websocket/url.hpp"
 
 namespace feedbench::local {
@@ -20,74 +20,11 @@ using feedproxy::control::FeedState;
 using feedproxy::control::Head;
 using transports::MonotonicInstant;
 
-/// An open that is not answered yet.
-struct FeedRegistry::Opening {
-  UserId user;
-  std::uint32_t request;
-  std::uint64_t tag;  // of the attach
-  std::uint64_t flags;
-  bool is_new;
-  bool attached;
-  MonotonicInstant deadline;
-};
-
-struct FeedRegistry::Feed {
-  struct User {
-    std::uint32_t opens = 0;
-    std::shared_ptr<ClientBell> bell;
-  };
-  /// An open of the same key while the upstream is being closed: it waits, because venues count connections.
-  struct Deferred {
-    UserId user;
-    std::uint32_t request;
-    OpenRequest wanted;
-    std::shared_ptr<ClientBell> bell;
-  };
-
-  explicit Feed(const upstream::FeedParts& parts)
-      : id(parts.id),
-        url(parts.link.url),
-        venue(parts.link.login.venue),
-        log(parts.log),
-        book(book_options(parts.link.login)) {}
-
-  static upstream::SubscriptionBookOptions book_options(const venues::LoginOptions& login) {
-    upstream::SubscriptionBookOptions options;
-    options.venue = login.venue;
-    options.pinned = login.subscriptions;
-    return options;
-  }
-
-  FeedId id;
-  std::string key;
-  websocket::WsUrl url;
-  venues::Venue venue;
-  const rings::FeedLogWriter&
-      log;  // the descriptor and the counters; alive until `removed` brought the parts back
-  upstream::SubscriptionBook book;
-  FeedState state = FeedState::connecting;
-  std::uint64_t connects = 0;
-  std::string last_error;
-  std::map<UserId, User> users;
-  std::vector<Opening> openings;
-  std::vector<Deferred> deferred;
-  std::unique_ptr<LastValues> last_values;  // once somebody has asked for them
-  MonotonicInstant follow_at;
-  bool configured = false;
-  bool removing = false;
-  bool watching = false;
-};
-
 namespace {
 
 /// How often last values are followed: far more often than a log is lapped.
 constexpr std::int64_t kFollowEveryNs = 5'000'000;
 constexpr char kSeparator = '\x1f';
-
-std::string key_of(const OpenRequest& wanted) {
-  return fmt::format("{}{}{}{}{}{}{}{}{}", wanted.url, kSeparator, wanted.credentials, kSeparator,
-                     wanted.headers, kSeparator, wanted.subprotocol, kSeparator, wanted.venue);
-}
 
 /// Scheme, host, port and path: a query may hold a token.
 std::string shown(const websocket::WsUrl& url) {
@@ -142,6 +79,15 @@ bool is_credentials_name(const std::string& name) {
 
 }  // namespace
 
+std::string FeedRegistry::key_of(const OpenRequest& wanted) {
+  return fmt::format("{}{}{}{}{}{}{}{}{}", wanted.url, kSeparator, wanted.credentials, kSeparator,
+                     wanted.headers, kSeparator, wanted.subprotocol, kSeparator, wanted.venue);
+}
+
+std::string FeedRegistry::shown_url(const std::string& url) {
+  return url.substr(0, url.find('?'));  // a query may hold a token
+}
+
 FeedRegistry::FeedRegistry(RegistryOptions options, FeedPort& port, Audience& audience)
     : options_(std::move(options)), port_(port), audience_(audience) {}
 FeedRegistry::~FeedRegistry() = default;
@@ -150,6 +96,7 @@ void FeedRegistry::adopt(const upstream::FeedParts& parts, const OpenRequest& as
   auto feed = std::make_unique<Feed>(parts);
   feed->configured = true;
   feed->key = key_of(as);
+  feed->as = as;
   by_key_[feed->key] = feed->id;
   feeds_[feed->id] = std::move(feed);
 }
@@ -163,7 +110,7 @@ std::string FeedRegistry::why_not_allowed(const OpenRequest& wanted) const {
 }
 
 transports::Expected<std::unique_ptr<upstream::FeedParts>> FeedRegistry::make_parts(
-    const OpenRequest& wanted) {
+    const OpenRequest& wanted, FeedId id) {
   upstream::LinkOptions link = options_.link;
   auto url = websocket::parse_url(wanted.url);
   if (!url) return tl::make_unexpected(url.error());
@@ -193,7 +140,7 @@ transports::Expected<std::unique_ptr<upstream::FeedParts>> FeedRegistry::make_pa
   rings::FeedLogOptions log_options = options_.log;
   auto log = rings::FeedLogWriter::create(log_options);
   if (!log) return tl::make_unexpected(log.error());
-  auto parts = std::make_unique<upstream::FeedParts>(next_feed_, std::move(*log), std::move(link));
+  auto parts = std::make_unique<upstream::FeedParts>(id, std::move(*log), std::move(link));
   if (!parts->log.huge_pages_refused().empty())
     spdlog::warn("ordinary pages instead of huge ones: {}", parts->log.huge_pages_refused());
   parts->ingest = options_.ingest;
@@ -218,23 +165,30 @@ FeedRegistry::Feed* FeedRegistry::create(UserId user, std::uint32_t request,
                      feeds_.size()));
     return nullptr;
   }
-  auto parts = make_parts(wanted);
+  auto parts = make_parts(wanted, next_feed_);
   if (!parts) {
     fail(user, request, Errc::bad_request, parts.error().message);
     return nullptr;
   }
-  auto feed = std::make_unique<Feed>(**parts);
-  feed->key = key;
-  Feed& made = *feed;
   ++next_feed_;
+  return &add(std::move(*parts), wanted, key);
+}
+
+/// Registers the feed, and has the data thread begin with it.
+FeedRegistry::Feed& FeedRegistry::add(std::unique_ptr<upstream::FeedParts> parts,
+                                      const OpenRequest& as, const std::string& key) {
+  auto feed = std::make_unique<Feed>(*parts);
+  feed->key = key;
+  feed->as = as;
+  Feed& made = *feed;
   by_key_[key] = made.id;
   feeds_[made.id] = std::move(feed);
   FeedCommand command;
   command.kind = FeedCommand::Kind::add;
   command.feed = made.id;
-  command.parts = std::move(*parts);
+  command.parts = std::move(parts);
   port_.commands.post(std::move(command));
-  return &made;
+  return made;
 }
 
 void FeedRegistry::open(UserId user, std::uint32_t request, const OpenRequest& wanted,

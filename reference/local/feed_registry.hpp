@@ -54,6 +54,8 @@ struct OpenRequest {
   std::int64_t timeout_ns = 10'000'000'000;
 };
 
+struct ProxyState;
+
 /// Which upstreams are open, for whom, and what each has subscribed to: one upstream for each URL + credentials +
 /// headers + subprotocol, gone with its last user. Decides; the data thread (through FeedPort) does.
 /// thread: the control thread. No I/O but making logs and reading CA files.
@@ -79,6 +81,20 @@ class FeedRegistry {
   void user_gone(UserId user, transports::MonotonicInstant now);
 
   void on_event(FeedEvent event, transports::MonotonicInstant now);
+
+  // For another process that takes over. The page and doorbell of a user that is connected.
+  using BellOf = std::function<std::shared_ptr<ClientBell>(UserId)>;
+  /// Into state: all feeds that were handed over, whose connections it takes, and what waits for an answer.
+  void save(HandedFeeds& handed, transports::MonotonicInstant now, ProxyState& state);
+  /// Nobody took over: what has no connection any more is lost, and comes again.
+  void take_back(const HandedFeeds& handed, transports::MonotonicInstant now);
+  /// Makes the feeds of state anew, takes their connections, and changes nothing outside this process. After adopt().
+  /// errors: a feed that this configuration cannot have.
+  transports::Expected<void> restore(ProxyState& state, const BellOf& bell_of,
+                                     transports::MonotonicInstant now);
+  /// After restore(): tells the users, and makes the requests again that were not answered.
+  void go_on(const ProxyState& state, const BellOf& bell_of, transports::MonotonicInstant now);
+
   void on_time(transports::MonotonicInstant now);
   /// When on_time() is due; far away if nothing is.
   [[nodiscard]] transports::MonotonicInstant next_deadline() const;
@@ -94,7 +110,12 @@ class FeedRegistry {
 
   Feed* find(FeedId feed, UserId user);
   Feed* find_or_fail(FeedId feed, UserId user, std::uint32_t request);
-  transports::Expected<std::unique_ptr<upstream::FeedParts>> make_parts(const OpenRequest& wanted);
+  transports::Expected<std::unique_ptr<upstream::FeedParts>> make_parts(const OpenRequest& wanted,
+                                                                        FeedId id);
+  Feed& add(std::unique_ptr<upstream::FeedParts> parts, const OpenRequest& as,
+            const std::string& key);
+  static std::string key_of(const OpenRequest& wanted);
+  static std::string shown_url(const std::string& url);
   [[nodiscard]] std::string why_not_allowed(const OpenRequest& wanted) const;
   Feed* create(UserId user, std::uint32_t request, const OpenRequest& wanted,
                const std::string& key);

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <utility>
 
-#include "reference/client/protocol.hpp"
+#include "reference/client/feed_reader.hpp"
 #include "reference/venues/alpaca_frame.hpp"
 #include "reference/venues/binance_frame.hpp"
 
@@ -40,7 +40,23 @@ void LastValues::keep(const rings::Frame& frame) {
   auto kept = std::make_shared<Kept>();
   kept->frame = frame;
   kept->bytes.resize(frame.length);
-  if (!reader_.copy(frame, kept->bytes)) return;  // lapped: the next look says so
+  if (reader_.copy(frame, kept->bytes)) keep(kept);  // lapped: the next look says so
+}
+
+void LastValues::load(int memory) {
+  feedproxy::LastValues image;
+  feedproxy::Message message;
+  if (!image.load(memory)) return;
+  while (image.next(message)) {
+    auto kept = std::make_shared<Kept>();
+    kept->frame = *message.frame;
+    kept->bytes.assign(message.frame->bytes().begin(), message.frame->bytes().end());
+    keep(kept);
+  }
+}
+
+void LastValues::keep(const std::shared_ptr<const Kept>& kept) {
+  const rings::Frame& frame = kept->frame;
   // A fragmented message's topic stands in its first fragment, or is not found.
   const std::string_view text(
       reinterpret_cast<const char*>(kept->bytes.data()) + frame.header_bytes,

@@ -38,6 +38,9 @@ class LastValues {
   /// errors: no memory.
   transports::Expected<rings::Descriptor> snapshot(std::uint64_t& upto);
 
+  /// Begins with what another object's snapshot() gave, instead of what the log holds: the log goes on after it.
+  void load(int memory);
+
   [[nodiscard]] std::size_t topics() const noexcept { return newest_.size(); }
   [[nodiscard]] std::uint64_t left_out() const noexcept { return left_out_; }
 
@@ -48,6 +51,7 @@ class LastValues {
   };
 
   void keep(const rings::Frame& frame);
+  void keep(const std::shared_ptr<const Kept>& kept);
   void put(std::string_view topic, const std::shared_ptr<const Kept>& kept);
 
   rings::FeedLogReader reader_;

@@ -115,6 +115,26 @@ transports::Expected<ListeningSocket> ListeningSocket::listen_at(const std::stri
   return listener;
 }
 
+transports::Expected<ListeningSocket> ListeningSocket::adopt(const std::string& path,
+                                                             rings::Descriptor listening) {
+  int accepts = 0;
+  socklen_t bytes = sizeof accepts;
+  if (::getsockopt(listening.get(), SOL_SOCKET, SO_ACCEPTCONN, &accepts, &bytes) != 0 ||
+      accepts == 0)
+    return tl::unexpected(refused(path, "what was handed over does not listen", 0));
+  ListeningSocket listener;
+  listener.descriptor_ = std::move(listening);
+  listener.path_ = path;
+  return listener;
+}
+
+void ListeningSocket::own() noexcept {
+  struct stat status {};
+  if (::lstat(path_.c_str(), &status) != 0) return;
+  device_ = status.st_dev;
+  inode_ = status.st_ino;
+}
+
 ListeningSocket::~ListeningSocket() {
   // Only our own: somebody may have replaced the path meanwhile.
   struct stat status {};

@@ -17,12 +17,18 @@ class ListeningSocket {
   /// errors: path too long, in use by a live process, not a socket, directory missing or read-only.
   static transports::Expected<ListeningSocket> listen_at(const std::string& path,
                                                          bool group_access = false);
+  /// One that another process has bound to path and hands over; the path is still the other's until own().
+  /// errors: not a listening socket.
+  static transports::Expected<ListeningSocket> adopt(const std::string& path,
+                                                     rings::Descriptor listening);
   ListeningSocket(ListeningSocket&&) noexcept = default;
   ListeningSocket& operator=(ListeningSocket&&) = delete;
   ~ListeningSocket();
 
   [[nodiscard]] int get() const noexcept { return descriptor_.get(); }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
+  /// The path is this socket's from here on.
+  void own() noexcept;
   /// The path belongs to somebody else from here on: the destructor leaves it alone.
   void disown() noexcept { inode_ = 0; }
 

@@ -339,6 +339,10 @@ Expected<CommandLine> parse_command_line(int argc, const char* const* argv) {
                "Print the resolved configuration as YAML and stop");
   app.add_option("--status-fd", line.status_fd,
                  "Write one JSON line an event to this inherited descriptor");
+  app.add_flag(
+      "--replace", line.replace,
+      "Take over from the proxy that runs at --local-socket: its clients, and its upstream "
+      "connections where they can be; start as usual if there is none");
   app.add_flag("--detach", line.detach, "Return once it serves, and go on in the background");
   app.add_option("--log-file", line.log_file,
                  "Append the log to this file (default: standard error; nowhere once detached)");

@@ -93,6 +93,7 @@ struct CommandLine {
   bool print_config = false;  ///< Print the resolved configuration and stop.
   int status_fd = -1;         ///< Inherited descriptor for status lines; -1: none.
   bool detach = false;        ///< Return when it serves, and go on in the background.
+  bool replace = false;  ///< Take over from the proxy that runs at local_socket, if there is one.
   std::string log_file;  ///< Where the log goes; empty: standard error, or nowhere once detached.
   bool parent_death = false;  ///< Stop when the process that started this one dies.
   int exit_code = -1;         ///< >= 0: stop at once with this (after --help, for example).

@@ -15,7 +15,8 @@ namespace feedbench::proxy {
 /// (if this is the feed they get), and the local clients that sleep are woken.
 ///
 /// Owner: feed_conn(feed, conn), feed_resolve(feed, host, port), feed_opened(feed), feed_ready(feed),
-/// feed_lost(feed, why, was_open, wait_ns), feed_refused(feed, why), feed_answer(feed, text).
+/// feed_lost(feed, why, was_open, wait_ns), feed_refused(feed, why), feed_answer(feed, text), feed_resumed(feed),
+/// feed_handed_over(feed, link).
 /// thread: the polling thread. T: a Transport.
 template <class T, class Owner>
 class Feed {
@@ -29,7 +30,16 @@ class Feed {
         parts_(parts),
         hub_(hub),
         ingest_(parts.log, parts.ingest),
-        link_(transport, ingest_, *this, parts.link, parts.tls ? &*parts.tls : nullptr) {}
+        link_(transport, ingest_, *this, parts.link, parts.tls ? &*parts.tls : nullptr) {
+    link_.watch_answers(parts.watching);
+  }
+
+  /// Connects, or goes on with what another process handed over.
+  void start() {
+    if (!parts_.adopted) return link_.start();
+    link_.adopt(std::move(*parts_.adopted));
+    parts_.adopted.reset();
+  }
 
   [[nodiscard]] upstream::FeedId id() const noexcept { return parts_.id; }
   [[nodiscard]] upstream::FeedParts& parts() noexcept { return parts_; }
@@ -88,6 +98,14 @@ class Feed {
   }
   void upstream_refused(const std::string& why) { owner_.feed_refused(*this, why); }
   void upstream_answer(std::string_view text) { owner_.feed_answer(*this, text); }
+  void upstream_resumed() {
+    set_state(rings::WriterState::live);
+    parts_.log.stats().upstream_connects.add();
+    owner_.feed_resumed(*this);
+  }
+  void upstream_handed_over(upstream::HandedLink link) {
+    owner_.feed_handed_over(*this, std::move(link));
+  }
 
  private:
   [[nodiscard]] bool must_wait() const { return hub_ != nullptr && hub_->log_must_wait(); }

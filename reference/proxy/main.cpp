@@ -14,6 +14,7 @@
 #include "reference/client/find_proxy.hpp"
 #include "reference/local/control_server.hpp"
 #include "reference/local/log_forwarder.hpp"
+#include "reference/local/succession.hpp"
 #include "reference/monitor/top.hpp"
 #include "reference/program/detach.hpp"
 #include "reference/program/exit_codes.hpp"
@@ -102,17 +103,42 @@ std::unique_ptr<upstream::FeedParts> configured_upstream(const proxy::ProxyConfi
   return parts;
 }
 
+std::string local_token(const proxy::ProxyConfig& config) {
+  std::string token = from_environment(config.local_token_env);
+  if (!config.local_token_env.empty() && token.empty())  // never open where a lock was asked for
+    throw transports::Error{"--local-token-env " + config.local_token_env +
+                            ": the environment has no such variable, or it is empty"};
+  return token;
+}
+
+/// The running proxy's state, if it is to be replaced and there is one.
+std::optional<local::Succession> take_over(const proxy::CommandLine& line,
+                                           const proxy::ProxyConfig& config) {
+  if (!line.replace) return std::nullopt;
+  auto succession =
+      value_or_throw(local::Succession::begin(config.local_socket, local_token(config)));
+  if (succession)
+    spdlog::info("taking over from pid {} (version {})", succession->pid(),
+                 succession->state().version);
+  else
+    spdlog::info("no proxy runs at {}: starting one", config.local_socket);
+  return succession;
+}
+
+/// Has the configuration's upstream go on where the running proxy's ends.
+void continue_configured(local::ProxyState& state, upstream::FeedParts* configured) {
+  for (local::ProxyState::Feed& feed : state.feeds)
+    if (feed.configured && configured != nullptr) local::continue_from(feed, *configured);
+}
+
 std::unique_ptr<local::ControlServer> serve_local_clients(const proxy::ProxyConfig& config,
                                                           local::FeedPort& port,
-                                                          const upstream::FeedParts* configured) {
+                                                          const upstream::FeedParts* configured,
+                                                          local::ProxyState* taken_over) {
   local::ControlOptions options;
   options.path = config.local_socket;
   options.group = config.local_group;
-  options.token = from_environment(config.local_token_env);
-  if (!config.local_token_env.empty() &&
-      options.token.empty())  // never open where a lock was asked for
-    throw transports::Error{"--local-token-env " + config.local_token_env +
-                            ": the environment has no such variable, or it is empty"};
+  options.token = local_token(config);
   options.clients_max = config.local_clients_max;
   const bool stays = config.persist || configured != nullptr;
   options.linger_ns = stays ? -1 : config.linger_ms * std::int64_t{1'000'000};
@@ -130,7 +156,8 @@ std::unique_ptr<local::ControlServer> serve_local_clients(const proxy::ProxyConf
   local::OpenRequest as;
   as.url = config.upstream;
   as.venue = config.venue;
-  return value_or_throw(local::ControlServer::start(std::move(options), port, configured, as));
+  return value_or_throw(
+      local::ControlServer::start(std::move(options), port, configured, as, taken_over));
 }
 
 /// The log goes to standard error or to a file, and to the local clients that ask for it.
@@ -155,15 +182,24 @@ int serve(const proxy::CommandLine& line) {
   if (line.detach) detach = value_or_throw(program::Detach::fork());
   static local::FeedPort port;  // as long as the log, which tells it
   set_up_log(line.log_file, port);
+  auto succession = take_over(line, config);
+  local::ProxyState* const taken_over = succession ? &succession->state() : nullptr;
   const auto configured = configured_upstream(config);
+  if (taken_over != nullptr) continue_configured(*taken_over, configured.get());
   std::unique_ptr<local::ControlServer> local_clients;
   if (!config.local_socket.empty())
-    local_clients = serve_local_clients(config, port, configured.get());
+    local_clients = serve_local_clients(config, port, configured.get(), taken_over);
   if (config.cpu >= 0)
     if (auto pinned = program::pin_to_cpu(config.cpu); !pinned) throw pinned.error();
 
   proxy::ProxyParts parts{config, status, configured.get(), local_clients ? &port : nullptr};
-  parts.serving = [&] { detach.ready(); };
+  if (taken_over != nullptr) parts.listeners = &taken_over->listeners;
+  parts.serving = [&] {
+    if (succession)
+      if (auto completed = succession->complete(); !completed) throw completed.error();
+    if (local_clients) local_clients->go();
+    detach.ready();
+  };
   const std::map<std::string, int (*)(const proxy::ProxyParts&)> transports_by_name = {
       {"select", proxy::run_on_select},
       {"epoll", proxy::run_on_epoll},

@@ -20,6 +20,7 @@
 #include "reference/proxy/activity.hpp"
 #include "reference/proxy/config.hpp"
 #include "reference/proxy/feed.hpp"
+#include "transports/hand_over.hpp"
 #include "transports/transport.hpp"
 
 namespace feedbench::proxy {
@@ -29,7 +30,9 @@ struct ProxyParts {
   const ProxyConfig& config;
   program::StatusLines& status;
   upstream::FeedParts* configured = nullptr;  ///< The upstream of the configuration; null: none.
-  local::FeedPort* port = nullptr;        ///< To the local clients' thread; null: there are none.
+  local::FeedPort* port = nullptr;  ///< To the local clients' thread; null: there are none.
+  /// Listening sockets taken over from another process; those of config.listen are used, others are closed.
+  std::vector<rings::Descriptor>* listeners = nullptr;
   std::function<void()> serving = [] {};  ///< Called once, when everything listens.
 };
 
@@ -68,7 +71,7 @@ class Proxy {
   void start() {
     resolved_->on_post(wake_transport, &transport_);
     if (parts_.port != nullptr) parts_.port->commands.on_post(wake_transport, &transport_);
-    if (main_ != nullptr) main_->link().start();
+    if (main_ != nullptr) main_->start();
   }
 
   ~Proxy() {
@@ -87,6 +90,8 @@ class Proxy {
       take_commands();
     if (reap_) [[unlikely]]
       reap_feeds();
+    if (handed_) [[unlikely]]
+      finish_hand_over();
     if (spin) {
       note_gap();
       // The clock and the stop flag are looked at now and then: each look costs as much as a message.
@@ -101,7 +106,7 @@ class Proxy {
   /// The next tick, or what a link has set itself since the last: a callback may have lost the upstream meanwhile.
   [[nodiscard]] transports::MonotonicInstant next_due() const noexcept {
     if (stopping_) return next_tick_;
-    transports::MonotonicInstant due = next_tick_;
+    transports::MonotonicInstant due = handed_ ? std::min(next_tick_, hand_over_by_) : next_tick_;
     for (const Slot& slot : feeds_) {
       const transports::MonotonicInstant wanted = slot.feed->link().next_deadline();
       if (ticked_at_ < wanted && wanted < due) due = wanted;
@@ -165,6 +170,15 @@ class Proxy {
     parts_.status.event("upstream_refused", {{"reason", why}});
     exit_code_ = program::kExitRefused;
     begin_stop(transport_.now());
+  }
+  void feed_resumed(ProxyFeed& feed) {
+    spdlog::info("{}upstream taken over: {}", name_of(feed), shown(feed));
+    if (&feed != main_) return;
+    parts_.status.event("upstream_ready");
+    activity_.upstream_ready(feed.log().stats(), transport_.now());
+  }
+  void feed_handed_over(ProxyFeed& feed, upstream::HandedLink link) {
+    handed_->feeds.push_back({feed.id(), feed.log().head_sequence(), std::move(link)});
   }
   void feed_answer(ProxyFeed& feed, std::string_view text) {
     tell(feed, FeedEvent::Kind::answer, std::string(text));
@@ -234,6 +248,8 @@ class Proxy {
 
   void take(FeedCommand& command) {
     if (command.kind == FeedCommand::Kind::add) return add(command);
+    if (command.kind == FeedCommand::Kind::hand_over) return hand_over();
+    if (command.kind == FeedCommand::Kind::take_back) return take_back(*command.handed);
     if (command.kind == FeedCommand::Kind::stop) {
       if (!stopping_) begin_stop(transport_.now());
       return;
@@ -269,11 +285,43 @@ class Proxy {
     parts_.port->events.post(std::move(event));
   }
 
+  /// Lets go of everything that another process can go on with; handed_over is told when the last upstream has let go.
+  [[gnu::cold]] void hand_over() {
+    handed_ = std::make_unique<local::HandedFeeds>();
+    if constexpr (transports::HandsOver<T>) handed_->listeners = transport_.hand_over_listeners();
+    hand_over_by_ = transport_.now() + kStopWaitNs;
+    for (Slot& slot : feeds_)
+      if (!slot.removing) slot.feed->link().hand_over();
+  }
+  [[gnu::cold]] void finish_hand_over() {
+    const auto missing = static_cast<std::size_t>(std::count_if(
+        feeds_.begin(), feeds_.end(), [](const Slot& slot) { return !slot.removing; }));
+    if (handed_->feeds.size() < missing) {
+      if (transport_.now() >= hand_over_by_)
+        for (Slot& slot : feeds_) slot.feed->link().abort();  // a venue that does not let go
+      return;
+    }
+    FeedEvent event;
+    event.kind = FeedEvent::Kind::handed_over;
+    event.handed = std::move(handed_);
+    parts_.port->events.post(std::move(event));
+  }
+  /// Who was to take over is gone: this process goes on.
+  [[gnu::cold]] void take_back(local::HandedFeeds& handed) {
+    if constexpr (transports::HandsOver<T>) {
+      for (rings::Descriptor& listener : handed.listeners)
+        if (auto again = transport_.adopt_listener(std::move(listener), {}); !again)
+          spdlog::error("WebSocket clients cannot come any more: {}", again.error().message);
+    }
+    for (local::HandedFeeds::Feed& each : handed.feeds)
+      if (Slot* const slot = find(each.id)) slot->feed->link().adopt(std::move(each.link));
+  }
+
   void add(FeedCommand& command) {
     upstream::FeedParts& made = *command.parts;
     feeds_.push_back(
         {std::move(command.parts), std::make_unique<ProxyFeed>(transport_, *this, made, nullptr)});
-    if (!stopping_) feeds_.back().feed->link().start();
+    if (!stopping_) feeds_.back().feed->start();
   }
 
   /// Gives back what has been closed.
@@ -358,6 +406,8 @@ class Proxy {
   transports::TscInstant last_turn_;
   std::uint32_t turns_ = 0;
   bool reap_ = false;
+  std::unique_ptr<local::HandedFeeds> handed_;  // while the feeds let go
+  transports::MonotonicInstant hand_over_by_;
   bool stopping_ = false;
   transports::MonotonicInstant give_up_at_;
   int exit_code_ = program::kExitOk;

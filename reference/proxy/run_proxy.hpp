@@ -10,6 +10,24 @@ int run_on_select(const ProxyParts& parts);
 int run_on_epoll(const ProxyParts& parts);
 int run_on_io_uring(const ProxyParts& parts);
 
+/// Listens at config.listen: with a socket that was taken over, if one of them is bound there.
+template <class T>
+transports::Expected<transports::Endpoint> listen(T& transport, const ProxyParts& parts) {
+  const transports::Endpoint& wanted = parts.config.listen;
+  if constexpr (transports::HandsOver<T>) {
+    std::vector<rings::Descriptor> none;
+    for (rings::Descriptor& each : parts.listeners != nullptr ? *parts.listeners : none) {
+      const auto bound = transport.adopt_listener(std::move(each), transports::ConnOptions{});
+      if (!bound) return bound;
+      const bool fits =
+          bound->address == wanted.address && (wanted.port == 0 || bound->port == wanted.port);
+      if (fits) return bound;
+      transport.hand_over_listeners();  // closed
+    }
+  }
+  return transport.listen(wanted, transports::ConnOptions{});
+}
+
 /// The same for any T.
 template <class T>
 int run_on(const ProxyParts& parts) {
@@ -24,7 +42,7 @@ int run_on(const ProxyParts& parts) {
   std::string endpoint;
   const char* const wait = config.wait == transports::Wait::spin ? "spin" : "block";
   if (parts.configured != nullptr) {
-    const auto bound = transport.listen(config.listen, transports::ConnOptions{});
+    const auto bound = listen(transport, parts);
     if (!bound) throw bound.error();
     endpoint = transports::to_string(*bound);
     spdlog::info("listening on ws://{} ({}, {})", endpoint, T::name(), wait);
@@ -32,7 +50,13 @@ int run_on(const ProxyParts& parts) {
   if (!config.local_socket.empty())
     spdlog::info("local clients at {} ({}, {})", config.local_socket, T::name(), wait);
   parts.status.event("listening", {{"endpoint", endpoint}, {"local_socket", config.local_socket}});
-  parts.serving();
+  try {
+    parts.serving();
+  } catch (...) {
+    // What was taken over goes back: nothing may be said to these sockets.
+    if constexpr (transports::HandsOver<T>) transport.hand_over_listeners();
+    throw;
+  }
   return proxy.run();
 }
 

@@ -25,6 +25,8 @@ struct FeedParts {
   LinkOptions link;
   IngestOptions ingest;
   std::optional<tls::TlsContext> tls;  ///< For wss:// URLs.
+  std::optional<HandedLink> adopted;   ///< Begin with this instead of a new connection.
+  bool watching = false;               ///< See UpstreamLink::watch_answers().
 };
 
 }  // namespace feedbench::upstream

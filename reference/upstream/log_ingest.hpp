@@ -107,6 +107,13 @@ class LogIngest {
     return result;
   }
 
+  /// What came and is not published: the beginning of a message, without control frames. Whoever goes on with this stream
+  /// is to be given it first. Valid until the next call.
+  [[nodiscard]] std::span<const std::byte> unfinished() const noexcept {
+    const std::uint64_t begin = log_.committed_offset();
+    return {log_.data(begin), static_cast<std::size_t>(log_.write_position() - begin)};
+  }
+
   /// The connection is gone: forgets what was not published. The next bytes belong to a new stream.
   void reset() noexcept {
     log_.stats().bytes_rewound.add(log_.write_position() - log_.committed_offset());

@@ -56,6 +56,9 @@ class LogIngestTest : public ::testing::Test {
     return all;
   }
 
+  /// What another ingest would be given to go on with.
+  std::string unfinished() const { return std::string(websocket::as_text(ingest_.unfinished())); }
+
   std::string published(std::uint64_t from = 0) const {
     return {reinterpret_cast<const char*>(log_.data(from)),
             static_cast<std::size_t>(log_.head_offset() - from)};

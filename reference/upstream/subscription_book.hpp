@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "reference/upstream/book_state.hpp"
 #include "reference/upstream/subscription_book_venue.hpp"
 #include "reference/venues/venue.hpp"
 #include "transports/clock.hpp"
@@ -98,6 +99,12 @@ class SubscriptionBook {
   /// kNever if nothing is due. Never a time at which on_time() has nothing to do.
   [[nodiscard]] Instant next_deadline() const;
   [[nodiscard]] bool awaiting_answer() const noexcept { return outstanding_.has_value(); }
+
+  /// For another process that goes on with the connection. Take the requests and results first.
+  [[nodiscard]] BookState save() const;
+  /// Of a book that has nothing yet. up: the connection that state.keys are held on is live here. What waited is asked for
+  /// again; keys beyond this book's bounds are left out. The users are to be there.
+  void restore(const BookState& state, bool up, Instant now);
 
   /// Texts to send to the venue now, each a message, in this order.
   [[nodiscard]] std::vector<std::string> take_requests() { return std::exchange(requests_, {}); }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "reference/upstream/backoff.hpp"
+#include "reference/upstream/handed_link.hpp"
 #include "reference/upstream/log_ingest.hpp"
 #include "reference/upstream/resolve.hpp"
 #include "reference/venues/alpaca_frame.hpp"
@@ -21,6 +22,7 @@
 #include "reference/websocket/build_frame.hpp"
 #include "reference/websocket/handshake.hpp"
 #include "reference/websocket/url.hpp"
+#include "transports/hand_over.hpp"
 #include "transports/tls/tls_session.hpp"
 #include "transports/transport.hpp"
 
@@ -56,6 +58,7 @@ enum class SendResult : std::uint8_t {
 /// upstream_conn(conn): the connection's callbacks are to come here from now on.
 /// upstream_resolve(host, port): find the endpoints without holding up this thread, and call resolved() with them.
 /// upstream_answer(text): a control message of the venue, while watch_answers() is on.
+/// upstream_handed_over(link): what came of hand_over(). upstream_resumed(): what was adopted is live here.
 /// refused is said only while no connection has ever been ready: then trying again will not help. After that every end
 /// is a loss, and the link tries again for ever.
 /// thread: the polling thread. Allocation: on connecting and for control frames alone.
@@ -96,11 +99,7 @@ class UpstreamLink {
     if (!endpoints) return lose(endpoints.error().message);
     state_ = State::connecting;
     const transports::Endpoint& endpoint = (*endpoints)[backoff_.attempts() % endpoints->size()];
-    transports::ConnOptions options;
-    options.nic_stamps = options_.nic_stamps;
-    options.lend_memory = true;
-    options.late_ack = true;
-    auto conn = transport_.connect(endpoint, options);
+    auto conn = transport_.connect(endpoint, connection_options());
     if (!conn) return lose(conn.error().message);
     conn_ = *conn;
     where_ = transports::to_string(endpoint);
@@ -119,6 +118,38 @@ class UpstreamLink {
   /// Cuts the connection that stop() did not end in time.
   void abort() {
     if (conn_.valid()) transport_.abort(conn_);
+  }
+
+  /// Ends this link and lets another go on with its connection: upstream_handed_over() follows, once and for all. Bytes
+  /// that have come are published first. Where nothing can go on (not logged in, TLS, a transport that cannot) the
+  /// connection is closed, and what follows says that a new one is needed.
+  void hand_over() {
+    handing_over_ = true;
+    if (state_ != State::live || tls_ || !transports::HandsOver<T>) {
+      stop();
+      if (!conn_.valid()) owner_.upstream_handed_over({{}, {}, {}, generation_, where_});
+    } else if (!sending_.empty()) {
+      transport_.cancel_send(conn_);  // on_sent() follows
+    } else {
+      let_go();
+    }
+  }
+  /// Instead of start(): goes on with what another link handed over.
+  void adopt(HandedLink handed) {
+    generation_ = handed.generation;
+    handing_over_ = false;
+    if constexpr (transports::HandsOver<T>) {
+      if (handed.connection.valid()) {
+        state_ = State::adopting;
+        where_ = handed.where;
+        auto conn = transport_.adopt(std::move(handed.connection), connection_options());
+        if (!conn) return lose(conn.error().message);
+        conn_ = *conn;
+        adopted_ = std::move(handed);
+        return owner_.upstream_conn(conn_);
+      }
+    }
+    start();
   }
 
   /// Sends one message to the venue.
@@ -146,6 +177,7 @@ class UpstreamLink {
   }
 
   void on_open() {
+    if (state_ == State::adopting) return go_on();
     auto handshake =
         websocket::ClientHandshake::create({options_.url.host_header(), options_.url.target,
                                             options_.subprotocols, options_.headers, kHeadBytes});
@@ -175,13 +207,19 @@ class UpstreamLink {
     take_frames(bytes.size(), rx);
   }
 
-  void on_sent(std::size_t) {
+  void on_sent(std::size_t bytes) {
+    if (handing_over_ && state_ == State::live) [[unlikely]] {
+      sending_.erase(0, bytes);
+      return let_go();
+    }
     std::string().swap(sending_);
     flush();
   }
 
   void on_close(transports::CloseInfo info) {
     const bool was_stopped = state_ == State::stopped;
+    if (handing_over_) [[unlikely]]
+      return finish_hand_over(info);
     conn_ = Conn{};
     if (was_stopped || state_ == State::waiting) return forget_connection();
     std::string why = where_ + ": " + std::string(transports::to_string(info.reason));
@@ -194,6 +232,7 @@ class UpstreamLink {
 
   /// Timeouts and the next attempt. Call at next_deadline() or about once a second.
   void on_time(transports::MonotonicInstant now) {
+    if (handing_over_) return;
     if (state_ == State::waiting && now >= retry_at_)
       return conn_.valid() ? transport_.abort(conn_) : start();
     const bool opening = state_ == State::resolving || state_ == State::connecting ||
@@ -244,6 +283,7 @@ class UpstreamLink {
     handshake,
     login,
     live,
+    adopting,
     stopped
   };
 
@@ -263,6 +303,50 @@ class UpstreamLink {
     if (options_.login.venue != venues::Venue::alpaca) return false;
     const int code = venues::alpaca::control_of(text).code;
     return code == 404 || code == 406 || code == 407;
+  }
+
+  [[nodiscard]] transports::ConnOptions connection_options() const noexcept {
+    transports::ConnOptions options;
+    options.nic_stamps = options_.nic_stamps;
+    options.lend_memory = true;
+    options.late_ack = true;
+    return options;
+  }
+
+  void let_go() {
+    if constexpr (transports::HandsOver<T>) transport_.hand_over(conn_);
+  }
+  void finish_hand_over(transports::CloseInfo info) {
+    HandedLink handed{{}, {}, {}, generation_, where_};
+    if constexpr (transports::HandsOver<T>) {
+      if (info.reason == transports::CloseReason::handed_over && state_ == State::live) {
+        handed.connection = transport_.take_handed_over();
+        handed.unfinished = websocket::as_text(ingest_.unfinished());
+        handed.unsent = sending_ + waiting_;
+      }
+    }
+    conn_ = Conn{};
+    state_ = State::stopped;
+    forget_connection();
+    owner_.upstream_handed_over(std::move(handed));
+  }
+
+  /// What was adopted is open here.
+  void go_on() {
+    auto login = venues::UpstreamLogin::resumed(options_.login);
+    if (!login) return lose(login.error().message);
+    login_.emplace(std::move(*login));
+    ingest_.reset();
+    ingest_.generation(generation_);
+    state_ = State::live;
+    ever_ready_ = heard_ = true;
+    ingest_.filtering(watching_);
+    ready_at_ = transport_.now();
+    deadline_ = ready_at_ + options_.idle_ns;
+    const HandedLink handed = std::exchange(adopted_, {});
+    owner_.upstream_resumed();
+    send_plain(handed.unsent);
+    take_copied(websocket::as_bytes(handed.unfinished), {});
   }
 
   [[nodiscard]] bool wants_input() const noexcept {
@@ -313,7 +397,10 @@ class UpstreamLink {
     ingest_.filtering(options_.login.venue != venues::Venue::raw);
     follow(login_->on_open());
     // Frames that came with the 101: the one time that bytes of the venue are copied.
-    std::span<const std::byte> rest = bytes.subspan(step.consumed_bytes);
+    take_copied(bytes.subspan(step.consumed_bytes), rx);
+  }
+
+  void take_copied(std::span<const std::byte> rest, const transports::RxStamps& rx) {
     while (!rest.empty() && (state_ == State::login || state_ == State::live)) {
       const std::span<std::byte> space = ingest_.space();
       const std::size_t part = std::min(rest.size(), space.size());
@@ -400,7 +487,7 @@ class UpstreamLink {
 
   /// Sends what waits, one send in flight; closes after the last byte if that was asked for.
   void flush() {
-    if (!conn_.valid() || !sending_.empty()) return;
+    if (!conn_.valid() || !sending_.empty() || (handing_over_ && state_ == State::live)) return;
     take_waiting();
     if (!sending_.empty()) {
       const transports::ConstRange range{reinterpret_cast<const std::byte*>(sending_.data()),
@@ -462,6 +549,7 @@ class UpstreamLink {
     venue_said_.clear();
     close_pending_ = false;
     pinged_ = false;
+    adopted_ = {};
     ingest_.reset();
   }
 
@@ -480,6 +568,7 @@ class UpstreamLink {
   bool close_pending_ = false;  // the venue's Close came, or its words say that it ends
   bool holds_input_ = false;    // see holds_input()
   bool watching_ = false;       // see watch_answers()
+  bool handing_over_ = false;   // see hand_over()
   bool closing_ = false;        // close the connection once all is sent
   websocket::CloseCode close_code_ = websocket::CloseCode::normal;
   std::uint32_t generation_ = 0;
@@ -492,6 +581,7 @@ class UpstreamLink {
   std::optional<venues::UpstreamLogin> login_;
   std::optional<tls::TlsSession> tls_;
   transports::RxStamps held_rx_;
+  HandedLink adopted_;                            // until it is open here
   std::vector<std::byte> head_buffer_;            // the response head, or ciphertext
   std::array<std::byte, kHeadBytes> plain_head_;  // the response head, decrypted
   std::string waiting_;                           // plaintext to send

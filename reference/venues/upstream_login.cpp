@@ -80,6 +80,12 @@ Expected<UpstreamLogin> UpstreamLogin::create(LoginOptions options) {
   return UpstreamLogin(std::move(options), std::move(alpaca_subscribe));
 }
 
+Expected<UpstreamLogin> UpstreamLogin::resumed(LoginOptions options) {
+  auto login = create(std::move(options));
+  if (login) login->status_ = LoginStatus::ready;
+  return login;
+}
+
 UpstreamLogin::UpstreamLogin(LoginOptions options, std::string subscribe_text)
     : options_(std::move(options)), alpaca_subscribe_(std::move(subscribe_text)) {}
 

@@ -44,6 +44,9 @@ class UpstreamLogin {
   /// errors: subscriptions that the venue does not know the form of, alpaca without credentials.
   static Expected<UpstreamLogin> create(LoginOptions options);
 
+  /// Of a connection that another object logged in, with the same options: ready. errors: as create().
+  static Expected<UpstreamLogin> resumed(LoginOptions options);
+
   /// The WebSocket is open.
   LoginStep on_open();
   /// A whole text message came. Data among the answers is passed over: it is for the clients, not

@@ -296,8 +296,8 @@ void IoUringTransport::received(H& handler, std::uint32_t index, int result, std
   // What the kernel gave while the receive was being cancelled for a hand-over comes before that.
   const bool handing_over =
       slot.state == ConnectionState::closing && slot.close_reason == CloseReason::handed_over;
-  const bool wanted = slot.state == ConnectionState::open ||
-                      slot.state == ConnectionState::failed || handing_over;
+  const bool wanted =
+      slot.state == ConnectionState::open || slot.state == ConnectionState::failed || handing_over;
   bool at_end = result == 0;
   if ((flags & IORING_CQE_F_BUFFER) != 0) {
     const auto buffer = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);

@@ -165,7 +165,8 @@ Error IoUringTransport::too_many_listeners(const std::string& what) {
 }
 
 Expected<Endpoint> IoUringTransport::listen(const Endpoint& endpoint, const ConnOptions& options) {
-  if (listener_count_ == kListenersMax) return tl::unexpected(too_many_listeners("listen io_uring"));
+  if (listener_count_ == kListenersMax)
+    return tl::unexpected(too_many_listeners("listen io_uring"));
   if (auto ready = prepare_stamps(options); !ready) return tl::unexpected(ready.error());
   auto listening = sockets::listen(name(), endpoint, options);
   if (!listening) return tl::unexpected(listening.error());

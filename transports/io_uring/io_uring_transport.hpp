@@ -193,7 +193,7 @@ class IoUringTransport {
   MappedArray<io_uring_buf> buffer_ring_;
   sockets::Descriptor wake_descriptor_;
   rings::Descriptor handed_over_;  // while on_close tells of it
-  Ring ring_;  // after all memory that the kernel may touch: it goes first
+  Ring ring_;                      // after all memory that the kernel may touch: it goes first
   std::string mode_;
   bool enabled_ = false;
   bool wake_armed_ = false;

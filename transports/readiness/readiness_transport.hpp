@@ -164,7 +164,7 @@ class ReadinessTransport {
   bool hot_stale_ = false;        // connections of connect() came or went
   unsigned hot_looks_ = 0;
   int wake_descriptor_ = -1;
-  rings::Descriptor handed_over_;  // while on_close tells of it
+  rings::Descriptor handed_over_;            // while on_close tells of it
   std::atomic<bool> wake_requested_{false};  // written by any thread
 };
 

@@ -71,6 +71,14 @@ class BasicFeedLogAppender {
         line_mask_(index_lines - 1),
         limit_step_(ring_bytes / kLimitStepsPerLap) {}
 
+  /// Numbers the first frame `sequence` (>= 1): this log goes on where another ended. Before the first stage(), and before
+  /// anybody reads.
+  void begin_at(std::uint64_t sequence) noexcept {
+    assert(next_sequence_ == staged_begin_ && committed_ == 0 && sequence >= 1);
+    next_sequence_ = staged_begin_ = sequence;
+    control_->head_sequence.store(sequence - 1, std::memory_order_release);
+  }
+
   /// Up to n writable bytes at write_position(), contiguous. Less than n (also 0) where more would
   /// overwrite bytes not committed yet. Readers of what they replace are lapped from here on,
   /// written or not: reserve what may really come. A second reserve() replaces the first.

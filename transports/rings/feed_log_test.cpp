@@ -82,6 +82,37 @@ TEST(FeedLog, AReaderStartsAtTheLiveEdgeAndMaySeekTheOldest) {
   EXPECT_EQ(reader.next_sequence(), 4U);
 }
 
+TEST(FeedLog, ALogMayGoOnWhereAnotherEnded) {
+  for (const std::uint64_t first :
+       {std::uint64_t{2}, std::uint64_t{1000}, std::uint64_t{1} << 40}) {
+    FeedLogWriter writer = new_log(4096, 8);
+    writer.begin_at(first);
+    FeedLogReader live = new_reader(writer);
+    FeedLogReader follower = new_reader(writer);
+    FeedLogReader oldest = new_reader(writer);
+    follower.seek(first);
+    oldest.seek_oldest();
+    Frame frame;
+    EXPECT_EQ(live.head_sequence(), first - 1);
+    EXPECT_EQ(live.next_sequence(), first);
+    EXPECT_EQ(oldest.next_sequence(), first);
+    EXPECT_EQ(follower.next(frame), ReadStatus::none);
+    for (std::uint64_t i = 0; i < 5; ++i) EXPECT_EQ(stage_frame(writer, 100), first + i);
+    writer.publish();
+    for (FeedLogReader* reader : {&live, &follower, &oldest}) {
+      for (std::uint64_t i = 0; i < 5; ++i) EXPECT_TRUE(reads_whole(*reader, first + i));
+      EXPECT_EQ(reader->next(frame), ReadStatus::none);
+    }
+    // Who comes too late is told how many it missed.
+    FeedLogReader late = new_reader(writer);
+    late.seek(first);
+    for (int i = 0; i < 20; ++i) publish_frame(writer, 100);
+    ASSERT_EQ(late.next(frame), ReadStatus::gap);
+    EXPECT_EQ(frame.missed_frames, late.next_sequence() - first);
+    EXPECT_TRUE(reads_whole(late, late.next_sequence()));
+  }
+}
+
 TEST(FeedLog, EveryFrameIsContiguousWhereverInTheRingItStarts) {
   FeedLogWriter writer = new_log(4096, 8);
   FeedLogReader reader = new_reader(writer);

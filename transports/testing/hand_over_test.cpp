@@ -7,12 +7,12 @@
 namespace feedbench::transports::testing {
 namespace {
 
-using HandOverImplementations = ::testing::Types<
-    Subject<SelectTransport, Wait::spin>, Subject<SelectTransport, Wait::block>,
-    Subject<EpollTransport, Wait::spin>, Subject<EpollTransport, Wait::block>,
-    Subject<IoUringTransport, Wait::spin>, Subject<IoUringTransport, Wait::block>,
-    Subject<CooperativeIoUring, Wait::spin>, Subject<CrampedIoUring, Wait::block>,
-    Subject<CrampedEpoll, Wait::spin>>;
+using HandOverImplementations =
+    ::testing::Types<Subject<SelectTransport, Wait::spin>, Subject<SelectTransport, Wait::block>,
+                     Subject<EpollTransport, Wait::spin>, Subject<EpollTransport, Wait::block>,
+                     Subject<IoUringTransport, Wait::spin>, Subject<IoUringTransport, Wait::block>,
+                     Subject<CooperativeIoUring, Wait::spin>, Subject<CrampedIoUring, Wait::block>,
+                     Subject<CrampedEpoll, Wait::spin>>;
 
 /// The fixture's transport and a second one of the same kind; both are polled while anything is waited for.
 template <class S>
@@ -118,8 +118,8 @@ TYPED_TEST(HandOver, IsRefusedForADeadHandleAndWhileASendIsOutstanding) {
   this->transport().cancel_send(conn);
   ASSERT_TRUE(this->until([&] { return this->recorder_.of(conn).sent.size() == 1; }));
   const std::size_t left = this->recorder_.of(conn).sent[0];
-  const Conn moved = this->move(this->transport(), this->recorder_, *this->other_,
-                                this->other_recorder_, conn);
+  const Conn moved =
+      this->move(this->transport(), this->recorder_, *this->other_, this->other_recorder_, conn);
   EXPECT_FALSE(this->transport().hand_over(conn));
   EXPECT_FALSE(this->transport().hand_over(Conn{}));
   // What had left before arrives, and what is sent elsewhere follows it.

@@ -215,6 +215,20 @@ std::unique_ptr<Process> ProxyFixture::consumer(std::vector<std::string> words) 
 
 std::string ProxyFixture::program() const { return binaries() + "/feedproxy"; }
 
+std::vector<std::string> ProxyFixture::successor(const std::vector<std::string>& more) const {
+  std::vector<std::string> words = options_.spawn;
+  words.insert(words.end(), {"--local-socket", options_.path, "--replace", "--detach"});
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+int ProxyFixture::replace(const std::vector<std::string>& more) {
+  const int status = Process(successor(more)).wait();
+  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  if (code == 0) client("who");  // notes the new one's number
+  return code;
+}
+
 void ProxyFixture::kill_proxy(int signal) const {
   if (proxy_pid_ > 0) ::kill(proxy_pid_, signal);
 }

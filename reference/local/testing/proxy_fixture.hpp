@@ -95,6 +95,10 @@ class ProxyFixture : public ::testing::Test {
   /// A process of feedproxy_test_consumer: its words behind the socket's path.
   std::unique_ptr<Process> consumer(std::vector<std::string> words);
   [[nodiscard]] std::string program() const;
+  /// What takes over from the running proxy: feedproxy --replace --detach, the proxy's other arguments, and `more`.
+  [[nodiscard]] std::vector<std::string> successor(const std::vector<std::string>& more = {}) const;
+  /// Runs it to the end. Returns its exit code; the proxy is the new one then.
+  int replace(const std::vector<std::string>& more = {});
   void kill_proxy(int signal) const;
   /// What stands in the folder.
   [[nodiscard]] std::vector<std::string> files_left() const;

@@ -1,0 +1,299 @@
+// feedproxy --replace: a running proxy hands its clients and its upstreams to another process.
+#include <gtest/gtest.h>
+
+#include <optional>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "reference/local/testing/proxy_fixture.hpp"
+
+namespace feedbench::local {
+namespace {
+
+using namespace std::chrono_literals;
+using feedproxy::Client;
+using feedproxy::Errc;
+using feedproxy::Gap;
+using feedproxy::GapReason;
+using feedproxy::Message;
+using feedproxy::Notice;
+using feedproxy::Pull;
+using testing::code_of;
+using testing::Process;
+using testing::Reading;
+using testing::ScriptedVenue;
+
+class Replace : public testing::ProxyFixture {
+ protected:
+  /// Publishes all the while, in a thread of its own, until stop().
+  class Publishing {
+   public:
+    Publishing(ScriptedVenue& venue, std::size_t bytes)
+        : thread_([this, &venue, bytes] {
+            while (!stop_) {
+              venue.publish_numbered(50, bytes);
+              std::this_thread::sleep_for(200us);
+            }
+          }) {}
+    ~Publishing() { stop(); }
+    void stop() {
+      stop_ = true;
+      if (thread_.joinable()) thread_.join();
+    }
+
+   private:
+    std::atomic<bool> stop_{false};
+    std::thread thread_;
+  };
+};
+
+TEST_F(Replace, NobodyMissesAMessageAndTheVenueSeesNothing) {
+  ScriptedVenue venue;
+  for (const char* const transport : {"epoll", "io_uring", "select"}) {
+    auto reader = client("reader");
+    auto sleeper = client("sleeper");
+    const auto feed =
+        reader
+            ->open({.url = venue.url(
+                        transport == std::string("epoll") ? "/" : "/" + std::string(transport))})
+            .feed;
+    const auto slept =
+        sleeper
+            ->open({.url = venue.url(
+                        transport == std::string("epoll") ? "/" : "/" + std::string(transport))})
+            .feed;
+    const std::uint64_t connections = venue.connections_ever();
+    Reading reading(*reader, feed);
+    std::uint64_t begin = venue.numbered();
+    Publishing publishing(venue, 700);
+    for (int i = 0; i < 3; ++i) {
+      reading.until_number(begin += 1000);
+      const int before = proxy_pid_;
+      ASSERT_EQ(replace({"--transport", transport}), 0);
+      EXPECT_NE(proxy_pid_, before);
+      testing::eventually([&] { return testing::has_ended(before); });
+      Notice notice;
+      ASSERT_TRUE(testing::next_notice(*reader, Notice::Kind::proxy_replaced, notice));
+      EXPECT_EQ(reader->server_pid(), proxy_pid_);
+      reading.until_number(begin = venue.numbered());
+    }
+    publishing.stop();
+    reading.until_number(venue.numbered());
+    EXPECT_EQ(reading.gaps, 0u);
+    EXPECT_EQ(reading.wrong, 0u);
+    EXPECT_EQ(venue.connections_ever(), connections);
+    // Who has slept through all of it reads the logs one after the other.
+    Reading late(*sleeper, slept);
+    late.until_number(venue.numbered());
+    EXPECT_EQ(late.messages + late.missed, reading.messages);
+    EXPECT_EQ(late.wrong, 0u);
+    EXPECT_EQ(code_of([&] { sleeper->close(slept); }), Errc::ok);
+  }
+}
+
+TEST_F(Replace, AMessageThatHadNotComeWholeIsWholeThen) {
+  ScriptedVenue venue;
+  auto reader = client("reader");
+  const auto feed = reader->open({.url = venue.url()}).feed;
+  Reading reading(*reader, feed);
+  // 900 KB each: at nearly every moment one is half there.
+  Publishing publishing(venue, 900'000);
+  for (int i = 0; i < 4; ++i) {
+    const std::uint64_t before = reading.last;
+    reading.until_number(before + 20);
+    ASSERT_EQ(replace(), 0);
+  }
+  publishing.stop();
+  reading.until_number(venue.numbered());
+  EXPECT_EQ(reading.gaps, 0u);
+  EXPECT_EQ(reading.wrong, 0u);
+  EXPECT_EQ(venue.connections_ever(), 1u);
+}
+
+TEST_F(Replace, SubscriptionsAndTheirCountsGoOn) {
+  ScriptedVenue venue(
+      {.venue = venues::Venue::alpaca, .connections_max = 1, .key = "right", .secret = "right"});
+  const feedproxy::OpenOptions open{
+      .url = venue.url(), .credentials = "TESTRIGHT", .venue = "alpaca"};
+  auto one = client("one");
+  auto two = client("two");
+  const auto first = one->open(open).feed;
+  const auto second = two->open(open).feed;
+  EXPECT_FALSE(one->subscribe(first, "AAPL", "trades"));
+  EXPECT_TRUE(two->subscribe(second, "AAPL", "trades"));
+  EXPECT_FALSE(two->subscribe(second, "MSFT", "quotes"));
+  const std::size_t heard = venue.heard().size();
+  ASSERT_EQ(replace(), 0);
+  EXPECT_EQ(venue.connections_ever(), 1u);
+  EXPECT_EQ(venue.heard().size(), heard) << "nothing had to be asked again";
+  EXPECT_TRUE(one->subscribe(first, "MSFT", "quotes"));
+  EXPECT_FALSE(one->subscribe(first, "TSLA", "bars"));
+  two.reset();
+  one->unsubscribe(first, "MSFT", "quotes");
+  testing::eventually([&] {
+    const auto all = venue.subscriptions();
+    return all == std::vector<std::string>{"bars:TSLA", "trades:AAPL"} ||
+           all == std::vector<std::string>{"trades:AAPL", "bars:TSLA"};
+  });
+  EXPECT_EQ(code_of([&] { one->send(first, "{}"); }), Errc::ok);
+}
+
+TEST_F(Replace, WhatWasNotAnsweredIsAnsweredByTheNext) {
+  ScriptedVenue venue;
+  auto reader = client("reader");
+  venue.stall(true);
+  const auto open = reader->open_async({.url = venue.url()});
+  Notice answer;
+  EXPECT_FALSE(reader->answer(open, 100ms, answer));
+  ASSERT_EQ(replace(), 0);
+  EXPECT_FALSE(reader->answer(open, 100ms, answer));
+  venue.stall(false);
+  ASSERT_TRUE(testing::next_notice(*reader, Notice::Kind::opened, answer));
+  EXPECT_TRUE(answer.flag) << "it is new all the same";
+  venue.publish_numbered(10, 100);
+  Reading reading(*reader, answer.feed);
+  reading.until_number(venue.numbered());
+  EXPECT_EQ(reading.gaps, 0u);
+}
+
+TEST_F(Replace, LastValuesSurvive) {
+  ScriptedVenue venue;
+  auto reader = client("reader");
+  const auto feed = reader->open({.url = venue.url(), .last_values = true}).feed;
+  venue.publish_numbered(5, 100);
+  Reading(*reader, feed).until_number(5);
+  ASSERT_EQ(replace(), 0);
+  auto late = client("late");
+  const auto joined = late->open({.url = venue.url(), .last_values = true}).feed;
+  Message message;
+  ASSERT_EQ(testing::next_message(*late, joined, message), Pull::message);
+  EXPECT_TRUE(message.last_value);
+  EXPECT_TRUE(message.text().starts_with(R"({"n":5,)"));
+}
+
+TEST_F(Replace, ASuccessorThatDiesAtAnyMomentHarmsNobody) {
+  ScriptedVenue venue;
+  auto reader = client("reader");
+  const auto feed = reader->open({.url = venue.url()}).feed;
+  Reading reading(*reader, feed);
+  std::atomic<bool> done{false};
+  Publishing publishing(venue, 300);
+  std::mt19937 random(7);
+  int replaced = 0;
+  const int rounds = 40 / testing::load_divisor() + 5;
+  for (int i = 0; i < rounds; ++i) {
+    // Not detached, so that the process that is killed is the one that takes over.
+    std::vector<std::string> words = successor();
+    std::erase(words, "--detach");
+    const int before = reader->server_pid();
+    Process next(words);
+    reading.some();
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 60'000));
+    const bool was_complete = [&] {
+      Notice notice;
+      while (reader->next_notice(notice))
+        if (notice.kind == Notice::Kind::proxy_replaced) return true;
+      return reader->server_pid() != before;
+    }();
+    if (was_complete) {
+      // It is the proxy now: one that stays takes over from it.
+      ++replaced;
+      ASSERT_EQ(replace(), 0);
+    } else {
+      next.kill(SIGKILL);
+      next.wait();
+    }
+    reading.until_number(venue.numbered());
+    if (::testing::Test::HasFailure()) break;
+  }
+  done = true;
+  publishing.stop();
+  reading.until_number(venue.numbered());
+  EXPECT_EQ(reading.gaps, 0u);
+  EXPECT_EQ(reading.wrong, 0u);
+  EXPECT_EQ(venue.connections_ever(), 1u);
+  proxy_pid_ = reader->server_pid();
+  std::printf("%d of %d took over\n", replaced, rounds);
+}
+
+TEST_F(Replace, OneThatIsStoppedIsGivenUpAndTheOtherGoesOn) {
+  ScriptedVenue venue;
+  auto reader = client("reader");
+  const auto feed = reader->open({.url = venue.url()}).feed;
+  Reading reading(*reader, feed);
+  // Everything is handed over, and nothing is heard again.
+  int os_error = 0;
+  auto thief = feedproxy::detail::connect_to(options_.path, os_error);
+  feedproxy::control::Head head;
+  head.kind = static_cast<std::uint32_t>(feedproxy::control::Kind::hello);
+  head.values = {feedproxy::control::kMagic, feedproxy::control::kVersion, 0};
+  feedproxy::control::send_packet(thief.get(), feedproxy::control::encode(head, "thief"));
+  head.kind = static_cast<std::uint32_t>(feedproxy::control::Kind::replace);
+  head.values = {300, 0, 0};
+  feedproxy::control::send_packet(thief.get(), feedproxy::control::encode(head));
+  venue.publish_numbered(100, 100);
+  reading.until_number(100);
+  EXPECT_EQ(reading.gaps, 0u);
+  EXPECT_EQ(venue.connections_ever(), 1u);
+  ASSERT_EQ(replace(), 0);
+  venue.publish_numbered(100, 100);
+  reading.until_number(200);
+  EXPECT_EQ(reading.gaps, 0u);
+}
+
+TEST_F(Replace, WithoutARunningProxyItStarts) {
+  EXPECT_EQ(replace(), 0);
+  ScriptedVenue venue;
+  EXPECT_EQ(code_of([&] { client("reader")->open({.url = venue.url()}); }), Errc::ok);
+}
+
+TEST_F(Replace, TheConfigurationsOwnUpstreamAndItsWebSocketPortGoOn) {
+  ScriptedVenue venue;
+  options_.spawn.insert(options_.spawn.end(),
+                        {"--upstream", venue.url(), "--listen", "127.0.0.1:0"});
+  auto reader = client("reader");
+  const auto feed = reader->open({}).feed;
+  Reading reading(*reader, feed);
+  Publishing publishing(venue, 100);
+  reading.until_number(500);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(replace(), 0);
+    reading.until_number(venue.numbered());
+  }
+  publishing.stop();
+  EXPECT_EQ(reading.gaps, 0u);
+  EXPECT_EQ(reading.wrong, 0u);
+  EXPECT_EQ(venue.connections_ever(), 1u);
+  // Another upstream is another proxy's business: nothing changes.
+  const int before = proxy_pid_;
+  auto words = successor();
+  for (std::string& word : words)
+    if (word == venue.url()) word = "ws://127.0.0.1:1/";
+  EXPECT_NE(Process(words).wait(), 0);
+  venue.publish_numbered(10, 100);
+  reading.until_number(venue.numbered());
+  EXPECT_EQ(reader->server_pid(), before);
+  EXPECT_EQ(reading.gaps, 0u);
+}
+
+TEST_F(Replace, LeavesNothingBehind) {
+  ScriptedVenue venue;
+  auto reader = client("reader");
+  const auto feed = reader->open({.url = venue.url()}).feed;
+  ASSERT_EQ(replace(), 0);
+  testing::eventually([&] { return files_left() == std::vector<std::string>{"proxy.sock"}; });
+  std::size_t descriptors = 0;
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(replace(), 0);
+    if (descriptors == 0) descriptors = proxy_descriptors();
+    testing::eventually([&] { return proxy_descriptors() == descriptors; });
+  }
+  reader->close(feed);
+  testing::eventually([&] { return venue.connections() == 0; });
+  kill_proxy(SIGTERM);
+  testing::eventually([&] { return files_left().empty(); });
+}
+
+}  // namespace
+}  // namespace feedbench::local

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "reference/local/proxy_state.hpp"
+#include "transports/rings/descriptor.hpp"
+#include "transports/transport.hpp"
+
+namespace feedbench::local {
+
+/// How a proxy takes over from the one that runs at the same socket:
+///
+///     begin()     it is asked to let go: from here on nothing moves, and bytes wait in the kernel
+///     state()     is what to go on with: set up everything with it that may fail
+///     complete()  it ends, and leaves the socket's path
+///
+/// If this object goes before complete(), however it goes, the running proxy takes everything back and goes on.
+class Succession {
+ public:
+  /// For how long the running proxy waits for complete().
+  static constexpr std::int64_t kLimitMs = 30'000;
+
+  /// path: of the local socket. token: as a client presents it. Nothing: nobody runs there.
+  /// errors: not allowed, another version, it does not answer.
+  static transports::Expected<std::optional<Succession>> begin(const std::string& path,
+                                                               const std::string& token);
+
+  [[nodiscard]] ProxyState& state() noexcept { return state_; }
+  [[nodiscard]] int pid() const noexcept { return pid_; }
+
+  /// errors: the running proxy has taken everything back; this one must end without touching anything.
+  transports::Expected<void> complete();
+
+ private:
+  Succession() = default;
+
+  rings::Descriptor socket_;
+  rings::Descriptor process_;  // a pidfd
+  int pid_ = 0;
+  ProxyState state_;
+};
+
+}  // namespace feedbench::local
