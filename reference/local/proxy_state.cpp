@@ -58,6 +58,17 @@ struct Writer {
                          {"text", put(each.text)}});
     return {{"keys", keys}, {"waiting", waiting}, {"next_id", book.next_id}};
   }
+  static json put(const tls::TrafficKeys& keys) {
+    return {{"secret", bytes_of(keys.secret)}, {"sequence", keys.sequence}};
+  }
+  static json put(const std::optional<tls::TlsTraffic>& traffic) {
+    if (!traffic) return nullptr;
+    return {{"suite", traffic->cipher_suite},
+            {"in", put(traffic->in)},
+            {"out", put(traffic->out)},
+            {"unread", bytes_of(traffic->unread)},
+            {"server", traffic->server_name}};
+  }
   json put(const ProxyState::Feed& feed) {
     return {{"id", feed.id},
             {"as", put(feed.as)},
@@ -72,6 +83,7 @@ struct Writer {
             {"unsent", bytes_of(feed.link.unsent)},
             {"generation", feed.link.generation},
             {"where", feed.link.where},
+            {"tls", put(feed.link.tls)},
             {"book", put(feed.book)},
             {"users", feed.users},
             {"opening", put(feed.opening)},
@@ -129,6 +141,15 @@ struct Reader {
     book.next_id = from.at("next_id");
     return book;
   }
+  static tls::TrafficKeys keys(const json& from) {
+    return {text_of(from.at("secret")), from.at("sequence")};
+  }
+  static std::optional<tls::TlsTraffic> traffic(const json& from) {
+    if (from.is_null()) return std::nullopt;
+    return tls::TlsTraffic{
+        from.at("suite"), keys(from.at("in")), keys(from.at("out")), text_of(from.at("unread")), {},
+        from.at("server")};
+  }
   ProxyState::Feed feed(const json& from) {
     ProxyState::Feed feed;
     feed.id = from.at("id");
@@ -144,6 +165,7 @@ struct Reader {
     feed.link.unsent = text_of(from.at("unsent"));
     feed.link.generation = from.at("generation");
     feed.link.where = from.at("where");
+    feed.link.tls = traffic(from.at("tls"));
     feed.book = book(from.at("book"));
     feed.users = from.at("users").get<decltype(ProxyState::Feed::users)>();
     feed.opening = opening(from.at("opening"));

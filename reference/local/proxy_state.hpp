@@ -17,7 +17,7 @@ namespace feedbench::local {
 
 /// Everything of a running proxy that its successor goes on with, at a moment when nothing is under way: no message is
 /// being published, and each request that was read is answered or stands in here. What clients have sent since waits in
-/// their sockets. Holds no secret: credentials go by their name.
+/// their sockets. Credentials go by their name; the keys of a TLS connection are in it, so it is for the same user alone.
 struct ProxyState {
   /// An open without an answer; to be made again.
   struct PendingOpen {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "reference/local/testing/proxy_fixture.hpp"
+#include "transports/tls/testing/test_certificates.hpp"
 
 namespace feedbench::local {
 namespace {
@@ -113,6 +114,31 @@ TEST_F(Replace, AMessageThatHadNotComeWholeIsWholeThen) {
                               << reading.last_gap.missed_messages << " messages";
   EXPECT_EQ(reading.wrong, 0u);
   EXPECT_EQ(venue.connections_ever(), 1u);
+}
+
+TEST_F(Replace, ATlsConnectionGoesOnToo) {
+  const tls::testing::TestCertificates certificates;
+  ScriptedVenue venue(
+      {.certificate_file = certificates.certificate_file(), .key_file = certificates.key_file()});
+  options_.spawn.insert(options_.spawn.end(), {"--ca", certificates.ca_file()});
+  auto reader = client("reader");
+  const auto feed = reader->open({.url = venue.url()}).feed;
+  Reading reading(*reader, feed);
+  Publishing publishing(venue, 3000);
+  for (int i = 0; i < 12; ++i) {
+    reading.until_number(venue.numbered());
+    ASSERT_EQ(replace({"--transport", i % 2 == 0 ? "epoll" : "io_uring"}), 0);
+  }
+  publishing.stop();
+  reading.until_number(venue.numbered());
+  EXPECT_EQ(reading.gaps, 0u);
+  EXPECT_EQ(reading.wrong, 0u);
+  EXPECT_EQ(venue.connections_ever(), 1u);
+  reader->send(feed, "heard");
+  testing::eventually([&] {
+    const auto heard = venue.heard();
+    return !heard.empty() && heard.back() == "heard";
+  });
 }
 
 TEST_F(Replace, SubscriptionsAndTheirCountsGoOn) {

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "transports/rings/descriptor.hpp"
+#include "transports/tls/tls_traffic.hpp"
 
 namespace feedbench::upstream {
 
@@ -14,6 +16,7 @@ struct HandedLink {
   std::string unsent;            ///< Wire bytes that the venue is still to get.
   std::uint32_t generation = 0;  ///< Of the last connection; a new one has the next.
   std::string where;             ///< "192.0.2.1:443", for messages.
+  std::optional<tls::TlsTraffic> tls;  ///< Of a wss:// connection. Secret.
 };
 
 }  // namespace feedbench::upstream

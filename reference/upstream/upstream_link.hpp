@@ -121,13 +121,14 @@ class UpstreamLink {
   }
 
   /// Ends this link and lets another go on with its connection: upstream_handed_over() follows, once and for all. Bytes
-  /// that have come are published first. Where nothing can go on (not logged in, TLS, a transport that cannot) the
+  /// that have come are published first. Where nothing can go on (not logged in, TLS 1.2, a transport that cannot) the
   /// connection is closed, and what follows says that a new one is needed.
   void hand_over() {
     handing_over_ = true;
-    if (state_ != State::live || tls_ || !transports::HandsOver<T>) {
+    const bool can_go_on = !tls_ || tls_->can_give_away();
+    if (state_ != State::live || !can_go_on || !transports::HandsOver<T>) {
       stop();
-      if (!conn_.valid()) owner_.upstream_handed_over({{}, {}, {}, generation_, where_});
+      if (!conn_.valid()) owner_.upstream_handed_over(nothing_to_hand_over());
     } else if (!sending_.empty()) {
       transport_.cancel_send(conn_);  // on_sent() follows
     } else {
@@ -313,16 +314,29 @@ class UpstreamLink {
     return options;
   }
 
+  [[nodiscard]] HandedLink nothing_to_hand_over() const {
+    HandedLink handed;
+    handed.generation = generation_;
+    handed.where = where_;
+    return handed;
+  }
   void let_go() {
     if constexpr (transports::HandsOver<T>) transport_.hand_over(conn_);
   }
   void finish_hand_over(transports::CloseInfo info) {
-    HandedLink handed{{}, {}, {}, generation_, where_};
+    HandedLink handed = nothing_to_hand_over();
     if constexpr (transports::HandsOver<T>) {
-      if (info.reason == transports::CloseReason::handed_over && state_ == State::live) {
+      const bool can_go_on = !tls_ || tls_->can_give_away();
+      if (info.reason == transports::CloseReason::handed_over && state_ == State::live &&
+          can_go_on) {
         handed.connection = transport_.take_handed_over();
         handed.unfinished = websocket::as_text(ingest_.unfinished());
-        handed.unsent = sending_ + waiting_;
+        handed.unsent = std::move(sending_);
+        while (take_waiting(), !sending_.empty()) handed.unsent += std::exchange(sending_, {});
+        if (tls_) {
+          handed.tls = tls_->give_away();
+          handed.unfinished += std::exchange(handed.tls->plain, {});
+        }
       }
     }
     conn_ = Conn{};
@@ -335,6 +349,12 @@ class UpstreamLink {
   void go_on() {
     auto login = venues::UpstreamLogin::resumed(options_.login);
     if (!login) return lose(login.error().message);
+    if (adopted_.tls) {
+      auto session = tls::TlsSession::resume(*adopted_.tls);
+      if (!session) return lose(session.error().message);
+      tls_.emplace(std::move(*session));
+      head_buffer_.resize(kCipherBytes);
+    }
     login_.emplace(std::move(*login));
     ingest_.reset();
     ingest_.generation(generation_);
@@ -343,10 +363,12 @@ class UpstreamLink {
     ingest_.filtering(watching_);
     ready_at_ = transport_.now();
     deadline_ = ready_at_ + options_.idle_ns;
-    const HandedLink handed = std::exchange(adopted_, {});
+    HandedLink handed = std::exchange(adopted_, {});
     owner_.upstream_resumed();
-    send_plain(handed.unsent);
+    sending_ = std::move(handed.unsent);
+    if (!sending_.empty()) send_now();
     take_copied(websocket::as_bytes(handed.unfinished), {});
+    if (tls_ && wants_input()) decrypt({});  // what the process before had not opened
   }
 
   [[nodiscard]] bool wants_input() const noexcept {
@@ -489,13 +511,17 @@ class UpstreamLink {
   void flush() {
     if (!conn_.valid() || !sending_.empty() || (handing_over_ && state_ == State::live)) return;
     take_waiting();
-    if (!sending_.empty()) {
-      const transports::ConstRange range{reinterpret_cast<const std::byte*>(sending_.data()),
-                                         sending_.size()};
-      if (transport_.send(conn_, std::span(&range, 1)) == transports::SendStatus::pending) return;
-      std::string().swap(sending_);
-    }
+    if (!sending_.empty() && send_now()) return;
     if (closing_) transport_.close(conn_);
+  }
+  /// false: it has left already.
+  bool send_now() {
+    const transports::ConstRange range{reinterpret_cast<const std::byte*>(sending_.data()),
+                                       sending_.size()};
+    if (transport_.send(conn_, std::span(&range, 1)) == transports::SendStatus::pending)
+      return true;
+    std::string().swap(sending_);
+    return false;
   }
 
   void take_waiting() {

@@ -12,12 +12,16 @@
 #include <utility>
 #include <vector>
 
+#include "transports/tls/record_layer.hpp"
+#include "transports/tls/record_watch.hpp"
 #include "transports/tls/tls_handles.hpp"
 
 namespace feedbench::tls {
 
 struct TlsSession::State {
   SslHandle ssl;
+  std::unique_ptr<RecordLayer> records;  // instead of ssl: see resume()
+  RecordWatch watch;
   // What was fed and is not read by OpenSSL yet.
   const std::byte* input = nullptr;
   std::size_t input_bytes = 0;
@@ -61,6 +65,7 @@ struct BioAccess {
     }
     const std::size_t taken = std::min(bytes, state.input_bytes);
     std::memcpy(into, state.input, taken);
+    state.watch.received({state.input, taken});
     state.input += taken;
     state.input_bytes -= taken;
     *got = taken;
@@ -112,6 +117,16 @@ struct BioAccess {
                    state->server_name);
     }
     return 0;
+  }
+
+  static void on_message(int sent, int, int content, const void* bytes, std::size_t size, SSL* ssl,
+                         void* watch) {
+    static_cast<RecordWatch*>(watch)->message(
+        sent != 0, content, {static_cast<const unsigned char*>(bytes), size}, ssl);
+  }
+  static void on_secret(const SSL* ssl, const char* line) {
+    auto* state = static_cast<State*>(SSL_get_app_data(ssl));
+    if (state != nullptr) state->watch.secret(line);
   }
 
   static std::string describe(int code, X509* certificate, const std::string& server_name) {
@@ -209,6 +224,11 @@ transports::Expected<TlsSession> TlsContext::new_session() const {
   BIO_set_data(bio, state.get());
   SSL_set_bio(ssl, bio, bio);  // takes the one reference
   SSL_set_app_data(ssl, state.get());
+  if (is_client_) {
+    SSL_CTX_set_keylog_callback(context_.get(), BioAccess::on_secret);
+    SSL_set_msg_callback(ssl, BioAccess::on_message);
+    SSL_set_msg_callback_arg(ssl, &state->watch);
+  }
   state->context = context_;
   state->server_name = server_name_;
   state->is_client = is_client_;
@@ -265,6 +285,18 @@ TlsRead TlsSession::read(std::span<std::byte> into) noexcept {
   if (state.failed) return {0, TlsStatus::failed};
   if (state.peer_closed) return {0, TlsStatus::closed};
   if (!state.established) return {0, TlsStatus::want_input};
+  if (state.records) {
+    RecordLayer::Input input{state.input, state.input_bytes};
+    const TlsRead got = state.records->read(input, into, state.waiting);
+    state.input = input.data;
+    state.input_bytes = input.bytes;
+    if (got.status == TlsStatus::closed) {
+      state.peer_closed = true;
+      state.input_bytes = 0;
+    }
+    return got.status == TlsStatus::failed ? TlsRead{got.bytes, state.fail(state.records->fault())}
+                                           : got;
+  }
   ERR_clear_error();
   std::size_t done = 0;
   while (done < into.size()) {
@@ -296,6 +328,12 @@ TlsWrite TlsSession::write(std::span<const std::byte> plain) noexcept {
   std::size_t done = 0;
   while (done < plain.size() && state.output_bytes() < kOutputBytesMax) {
     const std::size_t piece = std::min(plain.size() - done, kRecordBytes);
+    if (state.records) {
+      if (!state.records->write(plain.subspan(done, piece), state.waiting))
+        return {done, state.fail(state.records->fault())};
+      done += piece;
+      continue;
+    }
     std::size_t put = 0;
     const int result = SSL_write_ex(state.ssl.get(), plain.data() + done, piece, &put);
     if (result != 1) return {done, state.fail_from_openssl(SSL_get_error(state.ssl.get(), result))};
@@ -318,6 +356,9 @@ TlsStatus TlsSession::close() noexcept {
   if (state.failed) return TlsStatus::failed;
   if (state.close_sent || !state.established) return TlsStatus::ok;
   state.close_sent = true;
+  if (state.records)
+    return state.records->write_close_notify(state.waiting) ? TlsStatus::ok
+                                                            : state.fail(state.records->fault());
   ERR_clear_error();
   const int result = SSL_shutdown(state.ssl.get());
   if (result >= 0) return TlsStatus::ok;
@@ -326,8 +367,11 @@ TlsStatus TlsSession::close() noexcept {
 
 TlsStatus TlsSession::update_keys() noexcept {
   State& state = *state_;
-  if (state.failed || !state.established || SSL_version(state.ssl.get()) != TLS1_3_VERSION)
-    return TlsStatus::failed;
+  if (state.failed || !state.established) return TlsStatus::failed;
+  if (state.records)
+    return state.records->update_keys(true, state.waiting) ? TlsStatus::ok
+                                                           : state.fail(state.records->fault());
+  if (SSL_version(state.ssl.get()) != TLS1_3_VERSION) return TlsStatus::failed;
   ERR_clear_error();
   if (SSL_key_update(state.ssl.get(), SSL_KEY_UPDATE_REQUESTED) != 1) return TlsStatus::failed;
   return state.handshake();  // sends the message; the session stays established
@@ -348,12 +392,57 @@ void TlsSession::consume_output(std::size_t bytes) noexcept {
   state_->sending_begin += std::min(bytes, state_->sending.size() - state_->sending_begin);
 }
 
+transports::Expected<TlsSession> TlsSession::resume(const TlsTraffic& traffic) {
+  auto records = RecordLayer::create(traffic);
+  if (!records) return tl::make_unexpected(records.error());
+  auto state = std::make_unique<State>();
+  state->records = std::move(*records);
+  state->server_name = traffic.server_name;
+  state->is_client = state->established = true;
+  return TlsSession(std::move(state));
+}
+
+bool TlsSession::can_give_away() const noexcept {
+  const State& state = *state_;
+  if (!state.is_client || !state.established || state.failed || state.peer_closed ||
+      state.close_sent)
+    return false;
+  if (state.records) return state.records->can_move();
+  return SSL_version(state.ssl.get()) == TLS1_3_VERSION && state.watch.knows_all();
+}
+
+TlsTraffic TlsSession::give_away() {
+  State& state = *state_;
+  assert(can_give_away());
+  if (state.records) {
+    TlsTraffic traffic = state.records->traffic({state.input, state.input_bytes});
+    traffic.server_name = state.server_name;
+    return traffic;
+  }
+  // What OpenSSL has opened and nobody read comes out of it; what it has not seen must not go in.
+  const std::string rest(reinterpret_cast<const char*>(state.input), state.input_bytes);
+  state.input_bytes = 0;
+  std::string plain;
+  std::array<std::byte, 4096> space;
+  for (TlsRead got{0, TlsStatus::ok}; got.status == TlsStatus::ok;) {
+    got = read(space);
+    plain.append(reinterpret_cast<const char*>(space.data()), got.bytes);
+  }
+  TlsTraffic traffic = state.watch.traffic();
+  traffic.cipher_suite = SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(state.ssl.get()));
+  traffic.plain = std::move(plain);
+  traffic.unread += rest;
+  traffic.server_name = state.server_name;
+  return traffic;
+}
+
 bool TlsSession::established() const noexcept { return state_->established; }
 const std::string& TlsSession::error() const noexcept { return state_->error; }
 bool TlsSession::refused_certificate() const noexcept { return state_->refused_certificate; }
 
 std::string TlsSession::protocol() const {
   if (!state_->established) return {};
+  if (state_->records) return std::string("TLSv1.3 ") + state_->records->suite_name();
   return std::string(SSL_get_version(state_->ssl.get())) + " " +
          SSL_get_cipher_name(state_->ssl.get());
 }

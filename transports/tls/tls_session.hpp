@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "transports/tls/tls_traffic.hpp"
 #include "transports/transport.hpp"
 
 struct ssl_ctx_st;
@@ -91,6 +92,10 @@ class TlsSession {
   /// How much ciphertext of write() may wait to be sent.
   static constexpr std::size_t kOutputBytesMax = std::size_t{1} << 20;
 
+  /// Goes on, as the client, with a connection that another process has opened: established from the start.
+  /// errors: traffic that contradicts itself.
+  static transports::Expected<TlsSession> resume(const TlsTraffic& traffic);
+
   TlsSession(TlsSession&&) noexcept;
   TlsSession& operator=(TlsSession&&) noexcept;
   ~TlsSession();
@@ -125,6 +130,13 @@ class TlsSession {
   [[nodiscard]] std::span<const std::byte> output() noexcept;
   /// The first `bytes` of output() have been sent (or handed over for good).
   void consume_output(std::size_t bytes) noexcept;
+
+  /// This end is a client's, established in TLS 1.3, and in order: give_away() can be called.
+  [[nodiscard]] bool can_give_away() const noexcept;
+  /// Everything that another process needs to go on with the connection (resume()). It holds the connection's secrets:
+  /// hand it to nobody but the same user, and forget it. Take output() first; nothing but the destructor may be called
+  /// then. Cost: a copy of what was not read.
+  [[nodiscard]] TlsTraffic give_away();
 
   [[nodiscard]] bool established() const noexcept;
   /// One sentence, fit for the user: what was tried with whom, why it failed, what to do. Empty

@@ -25,6 +25,7 @@
 #include "reference/websocket/message_parser.hpp"
 #include "transports/clock.hpp"
 #include "transports/rings/descriptor.hpp"
+#include "transports/tls/tls_session.hpp"
 
 namespace feedbench::local::testing {
 namespace {
@@ -43,6 +44,7 @@ std::string frame_of(Opcode opcode, std::string_view payload, bool fin = true) {
 struct ScriptedVenue::Impl {
   struct Connection {
     rings::Descriptor socket;
+    std::optional<tls::TlsSession> tls;
     websocket::ServerHandshake handshake;
     websocket::MessageParser<websocket::Role::server> parser;
     std::optional<venues::alpaca::Session> alpaca;
@@ -50,9 +52,16 @@ struct ScriptedVenue::Impl {
     std::string out;
     bool open = false;
     bool ended = false;
+
+    [[nodiscard]] bool wants_to_write() { return !out.empty() || (tls && !tls->output().empty()); }
   };
 
   explicit Impl(Options of) : options(std::move(of)) {
+    if (!options.certificate_file.empty()) {
+      auto context = tls::TlsContext::server({options.certificate_file, options.key_file});
+      if (!context) throw std::runtime_error(context.error().message);
+      tls.emplace(std::move(*context));
+    }
     listener = rings::Descriptor(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     const int on = 1;
     ::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -82,7 +91,8 @@ struct ScriptedVenue::Impl {
         for (const auto& each : connections)
           polled.push_back(
               {each->socket.get(),
-               static_cast<short>((stalled ? 0 : POLLIN) | (each->out.empty() ? 0 : POLLOUT)), 0});
+               static_cast<short>((stalled ? 0 : POLLIN) | (each->wants_to_write() ? POLLOUT : 0)),
+               0});
       }
       ::poll(polled.data(), polled.size(), 1);
       const std::lock_guard lock(mutex);
@@ -103,6 +113,7 @@ struct ScriptedVenue::Impl {
     ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     connections.push_back(std::make_unique<Connection>());
     connections.back()->socket = std::move(socket);
+    if (tls) connections.back()->tls.emplace(std::move(*tls->new_session()));
   }
 
   void receive(Connection& connection) {
@@ -114,8 +125,20 @@ struct ScriptedVenue::Impl {
         connection.ended = true;
         return;
       }
-      feed(connection, std::span(bytes).first(static_cast<std::size_t>(got)));
+      const auto received = std::span(bytes).first(static_cast<std::size_t>(got));
+      connection.tls ? decrypt(connection, received) : feed(connection, received);
     }
+  }
+
+  void decrypt(Connection& connection, std::span<const std::byte> cipher) {
+    std::array<std::byte, 64 * 1024> plain;
+    connection.tls->feed(cipher);
+    for (tls::TlsRead got{0, tls::TlsStatus::ok}; got.status == tls::TlsStatus::ok;) {
+      got = connection.tls->read(plain);
+      if (got.bytes > 0) feed(connection, std::span(plain).first(got.bytes));
+      if (got.status == tls::TlsStatus::failed) connection.ended = true;
+    }
+    flush(connection);
   }
 
   void feed(Connection& connection, std::span<std::byte> bytes) {
@@ -185,11 +208,26 @@ struct ScriptedVenue::Impl {
   }
 
   void flush(Connection& connection) {
+    if (connection.tls) return flush_tls(connection);
     if (connection.out.empty()) return;
     const ssize_t sent =
         ::send(connection.socket.get(), connection.out.data(), connection.out.size(), MSG_NOSIGNAL);
     if (sent > 0) connection.out.erase(0, static_cast<std::size_t>(sent));
     if (sent < 0 && errno != EAGAIN) connection.ended = true;
+  }
+
+  static void flush_tls(Connection& connection) {
+    for (;;) {
+      const tls::TlsWrite taken = connection.tls->write(websocket::as_bytes(connection.out));
+      connection.out.erase(0, taken.bytes);
+      const auto cipher = connection.tls->output();
+      if (cipher.empty()) return;
+      const ssize_t sent =
+          ::send(connection.socket.get(), cipher.data(), cipher.size(), MSG_NOSIGNAL);
+      if (sent < 0 && errno != EAGAIN) connection.ended = true;
+      if (sent <= 0) return;
+      connection.tls->consume_output(static_cast<std::size_t>(sent));
+    }
   }
 
   void to_all(std::string_view wire) {
@@ -201,6 +239,7 @@ struct ScriptedVenue::Impl {
   }
 
   Options options;
+  std::optional<tls::TlsContext> tls;
   rings::Descriptor listener;
   std::uint16_t port = 0;
   mutable std::mutex mutex;
@@ -218,7 +257,7 @@ ScriptedVenue::ScriptedVenue(Options options) : impl_(std::make_unique<Impl>(std
 ScriptedVenue::~ScriptedVenue() = default;
 
 std::string ScriptedVenue::url(std::string_view target) const {
-  return fmt::format("ws://127.0.0.1:{}{}", impl_->port, target);
+  return fmt::format("{}://127.0.0.1:{}{}", impl_->tls ? "wss" : "ws", impl_->port, target);
 }
 
 void ScriptedVenue::publish(std::string_view text) {

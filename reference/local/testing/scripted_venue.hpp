@@ -21,7 +21,9 @@ class ScriptedVenue {
     unsigned connections_max = 100;
     std::string key = {};  ///< Alpaca: the only good one; empty: any.
     std::string secret = {};
-    std::uint16_t port = 0;  ///< 0: any.
+    std::uint16_t port = 0;             ///< 0: any.
+    std::string certificate_file = {};  ///< Given together with the key: wss.
+    std::string key_file = {};
   };
   explicit ScriptedVenue(Options options);
   ScriptedVenue() : ScriptedVenue(Options{}) {}
@@ -29,7 +31,7 @@ class ScriptedVenue {
   ScriptedVenue(const ScriptedVenue&) = delete;
   ScriptedVenue& operator=(const ScriptedVenue&) = delete;
 
-  /// ws://127.0.0.1:PORT + target.
+  /// ws://127.0.0.1:PORT + target; wss:// with a certificate.
   [[nodiscard]] std::string url(std::string_view target = "/") const;
 
   /// One text message to every connection that is logged in, whatever it subscribed to.
