@@ -826,7 +826,8 @@ class Client {
         server_pid_ = static_cast<int>(packet.head.values[1]);
         server_version_ = packet.texts[0];
         notice.kind = Notice::Kind::proxy_replaced;
-        return add(std::move(notice));
+        add(std::move(notice));
+        return options_.monitor ? watch_again() : void();
       default:
         return;  // stopping: the end follows; what a newer proxy says is not for this client
     }
@@ -864,13 +865,25 @@ class Client {
     page_.reset();  // the readers hold it as long as they tell it their progress
   }
 
+  /// A monitor is no user of its feeds: it was told of no logs that go on.
+  void watch_again() {
+    try {
+      open_again();
+    } catch (const Error&) {  // it is gone, and the end of the conversation says so
+    }
+  }
+  /// throws Error: the proxy is gone again.
+  void open_again() {
+    for (const auto& feed : slots_)
+      if (feed != nullptr && !feed->ended) ask_open(*feed, true);
+  }
+
   /// Finds or starts the proxy again and opens again what was open. Failing is no news: it is tried again.
   void come_back() {
     retry_at_ = detail::Clock::now() + kRetryEvery;
     try {
       connect(std::min(deadline(), detail::Clock::now() + kComeBackMax));
-      for (const auto& feed : slots_)
-        if (feed != nullptr && !feed->ended) ask_open(*feed, true);
+      open_again();
     } catch (const Error&) {
       return;
     }

@@ -137,8 +137,7 @@ transports::Expected<std::unique_ptr<upstream::FeedParts>> FeedRegistry::make_pa
       return tl::make_unexpected(transports::Error{
           fmt::format("the proxy's environment has no {}_KEY and {}_SECRET", name, name), 0});
   }
-  rings::FeedLogOptions log_options = options_.log;
-  auto log = rings::FeedLogWriter::create(log_options);
+  auto log = options_.logs->take();
   if (!log) return tl::make_unexpected(log.error());
   auto parts = std::make_unique<upstream::FeedParts>(id, std::move(*log), std::move(link));
   if (!parts->log.huge_pages_refused().empty())

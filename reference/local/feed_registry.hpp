@@ -11,6 +11,7 @@
 
 #include "reference/client/protocol.hpp"
 #include "reference/local/feed_port.hpp"
+#include "reference/local/log_supply.hpp"
 #include "reference/upstream/subscription_book.hpp"
 #include "reference/venues/credentials.hpp"
 
@@ -32,7 +33,7 @@ struct RegistryOptions {
   /// What every upstream has in common: time limits, back-off. Its url and login are replaced for each.
   upstream::LinkOptions link;
   upstream::IngestOptions ingest;
-  rings::FeedLogOptions log;
+  std::shared_ptr<LogSupply> logs = std::make_shared<LogSupply>();
   std::string ca_file;                  ///< To be trusted for wss://; empty: the system's.
   std::uint32_t feeds_max = 32;         ///< Upstreams at a time; one more open is refused.
   std::uint32_t requests_max = 4096;    ///< Unanswered requests of one client; one more is refused.

@@ -29,11 +29,12 @@ using testing::ScriptedVenue;
 
 class Replace : public testing::ProxyFixture {
  protected:
-  /// Publishes all the while, in a thread of its own, until stop().
+  /// Publishes all the while, in a thread of its own, until stop(). So slowly that nobody is lapped who does not read while
+  /// the proxy is being replaced.
   class Publishing {
    public:
-    Publishing(ScriptedVenue& venue, std::size_t bytes, std::uint64_t together = 50,
-               std::chrono::microseconds pause = 200us)
+    Publishing(ScriptedVenue& venue, std::size_t bytes, std::uint64_t together = 10,
+               std::chrono::microseconds pause = 1ms)
         : thread_([this, &venue, bytes, together, pause] {
             while (!stop_) {
               venue.publish_numbered(together, bytes);
@@ -98,6 +99,7 @@ TEST_F(Replace, NobodyMissesAMessageAndTheVenueSeesNothing) {
 
 TEST_F(Replace, AMessageThatHadNotComeWholeIsWholeThen) {
   ScriptedVenue venue;
+  options_.spawn.insert(options_.spawn.end(), {"--ring-bytes", "134217728"});
   auto reader = client("reader");
   const auto feed = reader->open({.url = venue.url()}).feed;
   Reading reading(*reader, feed);
@@ -300,6 +302,47 @@ TEST_F(Replace, TheConfigurationsOwnUpstreamAndItsWebSocketPortGoOn) {
   reading.until_number(venue.numbered());
   EXPECT_EQ(reader->server_pid(), before);
   EXPECT_EQ(reading.gaps, 0u);
+}
+
+TEST_F(Replace, WhatCannotGoOnIsOpenedAnewAndToldAsOneGap) {
+  ScriptedVenue venue;
+  options_.spawn.insert(options_.spawn.end(),
+                        {"--upstream", venue.url(), "--listen", "127.0.0.1:0"});
+  auto reader = client("reader");
+  const auto feed = reader->open({}).feed;
+  Reading reading(*reader, feed);
+  venue.publish_numbered(100, 100);
+  reading.until_number(100);
+  ASSERT_EQ(replace({"--subscribe", "something"}), 0);  // another login than that of the connection
+  testing::eventually([&] { return venue.connections_ever() == 2; });
+  Notice notice;
+  ASSERT_TRUE(testing::next_notice(*reader, Notice::Kind::upstream_ready, notice));
+  venue.publish_numbered(100, 100);
+  reading.until_number(200);
+  EXPECT_EQ(reading.gaps, 1u);
+  EXPECT_EQ(reading.last_gap.reason, GapReason::upstream_lost);
+  EXPECT_EQ(reading.wrong, 0u);
+}
+
+TEST_F(Replace, AMonitorWatchesTheNewOne) {
+  ScriptedVenue venue;
+  auto reader = client("reader");
+  const auto feed = reader->open({.url = venue.url()}).feed;
+  auto options = options_;
+  options.monitor = true;
+  Client monitor("monitor", options);
+  const auto watched = monitor.open({.feed = 2}).feed;
+  ASSERT_EQ(replace(), 0);
+  Notice notice;
+  ASSERT_TRUE(testing::next_notice(monitor, Notice::Kind::proxy_replaced, notice));
+  EXPECT_EQ(monitor.server_pid(), proxy_pid_);
+  testing::eventually([&] {  // until its open is answered
+    venue.publish_numbered(1, 100);
+    Message message;
+    Gap gap;
+    return monitor.next(watched, message, gap) == Pull::message;
+  });
+  Reading(*reader, feed).until_number(venue.numbered());
 }
 
 TEST_F(Replace, LeavesNothingBehind) {

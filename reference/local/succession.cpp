@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "reference/client/find_proxy.hpp"
@@ -93,8 +94,8 @@ transports::Error in_words(const transports::Error& error) {
 
 }  // namespace
 
-transports::Expected<std::optional<Succession>> Succession::begin(const std::string& path,
-                                                                  const std::string& token) {
+transports::Expected<std::optional<Succession>> Succession::connect(const std::string& path,
+                                                                    const std::string& token) {
   Succession made;
   int os_error = 0;
   try {
@@ -118,8 +119,20 @@ transports::Expected<std::optional<Succession>> Succession::begin(const std::str
   made.process_ = rings::Descriptor(static_cast<int>(::syscall(SYS_pidfd_open, made.pid_, 0)));
 
   head = {};
-  head.kind = static_cast<std::uint32_t>(Kind::replace);
+  head.kind = static_cast<std::uint32_t>(Kind::status);
   head.request = 2;
+  const auto status = ask(socket, head, kAnswerNs);
+  if (!status) return tl::make_unexpected(in_words(status.error()));
+  const auto told = nlohmann::json::parse(read_whole(status->descriptors[0].get()), nullptr, false);
+  if (told.is_object() && told.contains("feeds")) made.feeds_ = told["feeds"].size();
+  return std::optional<Succession>(std::move(made));
+}
+
+transports::Expected<void> Succession::begin() {
+  const int socket = socket_.get();
+  Head head;
+  head.kind = static_cast<std::uint32_t>(Kind::replace);
+  head.request = 3;
   head.values[0] = kLimitMs;
   auto given = ask(socket, head, kAnswerNs);
   if (!given) return tl::make_unexpected(in_words(given.error()));
@@ -135,14 +148,14 @@ transports::Expected<std::optional<Succession>> Succession::begin(const std::str
   }
   auto state = decode_state(bytes, std::move(descriptors));
   if (!state) return tl::make_unexpected(state.error());
-  made.state_ = std::move(*state);
-  return std::optional<Succession>(std::move(made));
+  state_ = std::move(*state);
+  return {};
 }
 
 transports::Expected<void> Succession::complete() {
   Head head;
   head.kind = static_cast<std::uint32_t>(Kind::taken);
-  head.request = 3;
+  head.request = 4;
   const auto done = ask(socket_.get(), head, kAnswerNs);
   socket_.reset();
   if (done) return {};

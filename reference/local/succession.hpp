@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -12,6 +13,7 @@ namespace feedbench::local {
 
 /// How a proxy takes over from the one that runs at the same socket:
 ///
+///     connect()   prepare what takes time, for so many feeds()
 ///     begin()     it is asked to let go: from here on nothing moves, and bytes wait in the kernel
 ///     state()     is what to go on with: set up everything with it that may fail
 ///     complete()  it ends, and leaves the socket's path
@@ -24,8 +26,13 @@ class Succession {
 
   /// path: of the local socket. token: as a client presents it. Nothing: nobody runs there.
   /// errors: not allowed, another version, it does not answer.
-  static transports::Expected<std::optional<Succession>> begin(const std::string& path,
-                                                               const std::string& token);
+  static transports::Expected<std::optional<Succession>> connect(const std::string& path,
+                                                                 const std::string& token);
+  /// How many feeds it has now.
+  [[nodiscard]] std::size_t feeds() const noexcept { return feeds_; }
+
+  /// errors: it is another version, or ended.
+  transports::Expected<void> begin();
 
   [[nodiscard]] ProxyState& state() noexcept { return state_; }
   [[nodiscard]] int pid() const noexcept { return pid_; }
@@ -39,6 +46,7 @@ class Succession {
   rings::Descriptor socket_;
   rings::Descriptor process_;  // a pidfd
   int pid_ = 0;
+  std::size_t feeds_ = 0;
   ProxyState state_;
 };
 

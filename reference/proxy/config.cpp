@@ -379,6 +379,9 @@ Expected<CommandLine> parse_command_line(int argc, const char* const* argv) {
     if (!wrong.empty()) faults.push_back(flag_of(option.key) + ": " + wrong);
   }
   if (faults.empty() && !line.print_config) faults = validate(line.config);
+  if (line.replace && line.config.local_socket.empty())
+    faults.emplace_back(
+        "--replace needs --local-socket: the proxy to take over from is found there");
   if (!faults.empty()) return tl::make_unexpected(Error{joined(faults), 0});
   return line;
 }

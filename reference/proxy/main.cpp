@@ -85,15 +85,16 @@ T value_or_throw(transports::Expected<T> expected) {
 }
 
 /// The upstream of the configuration; null if it has none.
-std::unique_ptr<upstream::FeedParts> configured_upstream(const proxy::ProxyConfig& config) {
+std::unique_ptr<upstream::FeedParts> configured_upstream(const proxy::ProxyConfig& config,
+                                                         local::LogSupply& logs) {
   if (config.upstream.empty()) return nullptr;
   upstream::LinkOptions link = link_options(config);
   link.url = *websocket::parse_url(config.upstream);
   link.login.venue = *venues::venue_from_name(config.venue);
   link.login.subscriptions = config.subscribe;
   link.login.credentials = {from_environment(config.key_env), from_environment(config.secret_env)};
-  auto parts = std::make_unique<upstream::FeedParts>(
-      1, value_or_throw(rings::FeedLogWriter::create(log_options(config))), std::move(link));
+  auto parts =
+      std::make_unique<upstream::FeedParts>(1, value_or_throw(logs.take()), std::move(link));
   if (!parts->log.huge_pages_refused().empty())
     spdlog::warn("ordinary pages instead of huge ones: {}", parts->log.huge_pages_refused());
   parts->ingest = ingest_options(config);
@@ -113,15 +114,19 @@ std::string local_token(const proxy::ProxyConfig& config) {
 
 /// The running proxy's state, if it is to be replaced and there is one.
 std::optional<local::Succession> take_over(const proxy::CommandLine& line,
-                                           const proxy::ProxyConfig& config) {
+                                           const proxy::ProxyConfig& config,
+                                           local::LogSupply& logs) {
   if (!line.replace) return std::nullopt;
   auto succession =
-      value_or_throw(local::Succession::begin(config.local_socket, local_token(config)));
-  if (succession)
-    spdlog::info("taking over from pid {} (version {})", succession->pid(),
-                 succession->state().version);
-  else
+      value_or_throw(local::Succession::connect(config.local_socket, local_token(config)));
+  if (!succession) {
     spdlog::info("no proxy runs at {}: starting one", config.local_socket);
+    return succession;
+  }
+  if (auto made = logs.make_in_advance(succession->feeds()); !made) throw made.error();
+  if (auto begun = succession->begin(); !begun) throw begun.error();
+  spdlog::info("taking over from pid {} (version {})", succession->pid(),
+               succession->state().version);
   return succession;
 }
 
@@ -133,6 +138,7 @@ void continue_configured(local::ProxyState& state, upstream::FeedParts* configur
 
 std::unique_ptr<local::ControlServer> serve_local_clients(const proxy::ProxyConfig& config,
                                                           local::FeedPort& port,
+                                                          std::shared_ptr<local::LogSupply> logs,
                                                           const upstream::FeedParts* configured,
                                                           local::ProxyState* taken_over) {
   local::ControlOptions options;
@@ -144,7 +150,7 @@ std::unique_ptr<local::ControlServer> serve_local_clients(const proxy::ProxyConf
   options.linger_ns = stays ? -1 : config.linger_ms * std::int64_t{1'000'000};
   options.registry.link = link_options(config);
   options.registry.ingest = ingest_options(config);
-  options.registry.log = log_options(config);
+  options.registry.logs = std::move(logs);
   options.registry.ca_file = config.ca;
   options.registry.feeds_max = config.feeds_max;
   options.registry.allow_open = config.allow_open;
@@ -182,13 +188,15 @@ int serve(const proxy::CommandLine& line) {
   if (line.detach) detach = value_or_throw(program::Detach::fork());
   static local::FeedPort port;  // as long as the log, which tells it
   set_up_log(line.log_file, port);
-  auto succession = take_over(line, config);
+  const auto logs = std::make_shared<local::LogSupply>(log_options(config));
+  auto succession = take_over(line, config, *logs);
   local::ProxyState* const taken_over = succession ? &succession->state() : nullptr;
-  const auto configured = configured_upstream(config);
+  const auto configured = configured_upstream(config, *logs);
   if (taken_over != nullptr) continue_configured(*taken_over, configured.get());
   std::unique_ptr<local::ControlServer> local_clients;
   if (!config.local_socket.empty())
-    local_clients = serve_local_clients(config, port, configured.get(), taken_over);
+    local_clients = serve_local_clients(config, port, logs, configured.get(), taken_over);
+  logs->drop_spare();
   if (config.cpu >= 0)
     if (auto pinned = program::pin_to_cpu(config.cpu); !pinned) throw pinned.error();
 
