@@ -18,10 +18,12 @@
 #include <utility>
 #include <vector>
 
+#include "reference/client/client_options.hpp"
 #include "reference/client/client_page.hpp"
 #include "reference/client/error.hpp"
 #include "reference/client/feed_reader.hpp"
 #include "reference/client/find_proxy.hpp"
+#include "reference/client/open_feed.hpp"
 #include "reference/client/packet_socket.hpp"
 #include "reference/client/protocol.hpp"
 #include "transports/clock.hpp"
@@ -41,89 +43,6 @@
 ///       case feedproxy::Pull::closed:  return;
 ///     }
 namespace feedproxy {
-
-using control::LogLevel;
-using RequestId = std::uint32_t;
-
-struct ClientOptions {
-  /// The proxy's socket: a path, or a name (see socket_path()); empty: the name "default".
-  std::string path = {};
-  /// What to start when no proxy is there: the program, then its arguments ("--config", "x.yaml"). Empty: nothing.
-  std::vector<std::string> spawn = {};
-  /// Presented to the proxy, if it asks for one.
-  std::string token = {};
-  /// For finding or starting the proxy, and for each blocking call.
-  std::chrono::milliseconds timeout{10'000};
-  /// Come back to a proxy that was restarted (and start it, if spawn says what), open again what was open and subscribe
-  /// again to what was subscribed. It is tried in poll() and wait(), every 100 ms.
-  bool reconnect = false;
-  /// wait() spins this long before it sleeps in the kernel.
-  std::chrono::nanoseconds spin{20'000};
-  /// Map every page of a log when it is opened, instead of when it is first read.
-  bool pre_fault = true;
-  /// Only look on: open() joins what others have open, is answered at once and keeps nothing open; wait() is not woken
-  /// by messages. See feedproxy::control::kHelloMonitor.
-  bool monitor = false;
-};
-
-struct OpenOptions {
-  std::string url = {};  ///< Empty: the upstream of the proxy's own configuration.
-  std::string credentials =
-      {};  ///< NAME: the proxy's environment has NAME_KEY and NAME_SECRET. Never the secret.
-  std::string headers = {};  ///< "Name: value" lines of the handshake.
-  std::string subprotocol = {};
-  std::string venue = {};  ///< raw, binance, alpaca; empty: what the host's name says, else raw.
-  /// Begin with the newest message of each topic the proxy still knows (Message::last_value), then go on with the log,
-  /// without a gap or a duplicate.
-  bool last_values = false;
-  bool now = false;  ///< Be answered at once, whatever state the upstream is in.
-  std::uint32_t feed =
-      0;  ///< Not 0: join the feed of this number (see status()), whatever its URL.
-};
-
-struct Opened {
-  FeedId feed = 0;
-  bool is_new = false;  ///< This call made the upstream; nobody else had it.
-};
-
-/// What happened beside the messages, in the order it happened.
-struct Notice {
-  enum class Kind : std::uint8_t {
-    opened,  ///< feed; flag: is_new. The answer to request.
-    done,    ///< The answer to request: sent, subscribed (flag: existing), unsubscribed, closed...
-    failed,  ///< The answer to request: error and text.
-    upstream_ready,  ///< feed
-    upstream_lost,   ///< feed; text: why. The proxy tries again by itself.
-    closed,      ///< feed; text: why. For good: after what is left in the log, next() says closed.
-    proxy_lost,  ///< text
-    proxy_back,  ///< The feeds are being opened again.
-    log,         ///< level, text: a line of the proxy's log.
-    proxy_replaced,  ///< text: its version. Another process goes on with everything; nothing is to be done.
-  };
-  Kind kind = Kind::done;
-  RequestId request = 0;
-  FeedId feed = 0;
-  bool flag = false;
-  Errc error = Errc::ok;
-  LogLevel level = LogLevel::off;
-  std::string text;
-};
-
-/// What poll() calls. Derive and hide what you want to hear of; nothing is virtual.
-struct Callbacks {
-  void on_message(const Message&) {}
-  void on_gap(FeedId, const Gap&) {}
-  void on_opened(FeedId, RequestId, bool /*is_new*/) {}
-  void on_done(RequestId, FeedId, bool /*existing*/) {}
-  void on_error(RequestId, FeedId, Errc, std::string_view) {}
-  void on_upstream_ready(FeedId) {}
-  void on_upstream_lost(FeedId, std::string_view /*why*/) {}
-  void on_closed(FeedId, std::string_view /*why*/) {}
-  void on_proxy_lost(std::string_view /*why*/) {}
-  void on_proxy_back() {}
-  void on_log(LogLevel, std::string_view) {}
-  void on_proxy_replaced(std::string_view /*version*/) {}
-};
 
 /// One client of a proxy. thread: one at a time, for everything but the static functions. Calls that end in _async
 /// return at once, and their answer comes as a Notice; the others block until it is there, and throw Error.
@@ -346,10 +265,7 @@ class Client {
   /// next() of this feed (0: of some feed) has something to say. Cost: one shared cache line a feed.
   [[nodiscard]] bool readable(FeedId only = 0) const noexcept {
     for (const auto& feed : slots_)
-      if (feed != nullptr && (only == 0 || feed->id == only) &&
-          (feed->proxy_gap || feed->last_values || !feed->successors.empty() ||
-           (feed->reader && feed->reader->ready())))
-        return true;
+      if (feed != nullptr && (only == 0 || feed->id == only) && feed->ready()) return true;
     return false;
   }
 
@@ -387,34 +303,8 @@ class Client {
   static constexpr std::uint32_t kLookEvery = 4096;
   static constexpr std::size_t kNoticesMax = 10'000;
 
-  struct Subscription {
-    std::string symbol, kind, request, release;
-  };
-  /// A log to read when the one before is drained.
-  struct Successor {
-    FeedReader reader;
-    bool gap;  // what came in between is lost
-  };
-  struct Feed {
-    FeedId id = 0;
-    std::uint32_t remote = 0;  // the proxy's number; 0: not opened (yet, or again)
-    std::size_t slot = 0;
-    OpenOptions options;
-    std::vector<Subscription> subscriptions;
-    std::optional<FeedReader> reader;
-    std::optional<LastValues> last_values;  // to be told before what the reader reads
-    std::deque<Successor> successors;
-    bool ended = false;      // nothing more comes into this log
-    bool proxy_gap = false;  // tell a gap before the next message
-
-    void forget_subscription(std::string_view symbol, std::string_view kind) {
-      for (auto at = subscriptions.begin(); at != subscriptions.end(); ++at)
-        if (at->symbol == symbol && at->kind == kind) {
-          subscriptions.erase(at);
-          return;
-        }
-    }
-  };
+  using Feed = detail::OpenFeed;
+  using Subscription = detail::Subscription;
   /// A request without an answer.
   struct Asked {
     control::Kind kind = control::Kind::hello;
@@ -437,29 +327,8 @@ class Client {
   // Reading.
 
   Pull next(Feed& feed, Message& message, Gap& gap) {
-    if (feed.proxy_gap) [[unlikely]] {
-      feed.proxy_gap = false;
-      gap = {GapReason::proxy_lost, kUnknown, kUnknown};
-      return Pull::gap;
-    }
-    if (feed.last_values) [[unlikely]] {
-      message.feed = feed.id;
-      if (feed.last_values->next(message)) return Pull::message;
-      feed.last_values.reset();
-    }
-    if (!feed.reader) return feed.ended ? Pull::closed : nothing();
-    const Pull pulled = feed.reader->next(message, gap);
-    if (pulled != Pull::none) [[likely]]
-      return pulled;
-    if (!feed.successors.empty()) {
-      Successor& next_log = feed.successors.front();
-      if (!next_log.gap) next_log.reader.continue_after(*feed.reader);
-      feed.proxy_gap = next_log.gap;
-      feed.reader.emplace(std::move(next_log.reader));
-      feed.successors.pop_front();
-      return next(feed, message, gap);
-    }
-    return feed.ended ? Pull::closed : nothing();
+    const Pull pulled = feed.next(message, gap);
+    return pulled == Pull::none ? nothing() : pulled;
   }
   Pull nothing() {
     if (look_due()) [[unlikely]]
@@ -755,6 +624,7 @@ class Client {
     if (feed.options.last_values && descriptors[1].valid() && !feed.reader) {
       feed.last_values.emplace();
       if (!feed.last_values->load(descriptors[1].get())) feed.last_values.reset();
+      if (feed.last_values) reader->came_by(feed.last_values->generation());
       reader->seek(packet.head.values[1] + 1);
     }
     feed.remote = packet.head.feed;

@@ -169,7 +169,16 @@ class LastValues {
     out.reader = nullptr;
     return true;
   }
-  [[nodiscard]] bool empty() const noexcept { return at_ >= bytes_.size(); }
+  /// Which upstream connection the newest of them came by; 0: there are none, or they are damaged.
+  [[nodiscard]] std::uint32_t generation() const noexcept {
+    control::LastValue head;
+    head.generation = 0;
+    for (std::size_t at = 0; bytes_.size() - at >= sizeof head; at += sizeof head + head.length) {
+      std::memcpy(&head, bytes_.data() + at, sizeof head);
+      if (head.length > bytes_.size() - at - sizeof head) return 0;
+    }
+    return head.generation;
+  }
 
  private:
   std::vector<std::byte> bytes_;
@@ -237,6 +246,9 @@ class FeedReader {
     reader_.seek(sequence);
     if (!quiet_) put_progress();
   }
+
+  /// The messages before the next one came by this upstream connection: another one will be a gap. 0: not known.
+  void came_by(std::uint32_t generation) noexcept { generation_ = generation; }
 
   /// This log goes on where that reader's ends: so do the numbers told, and a new upstream connection is a gap.
   void continue_after(const FeedReader& before) noexcept {

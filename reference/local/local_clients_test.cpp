@@ -293,6 +293,27 @@ TEST_F(LocalClients, LastValuesAndTheLiveStreamJoinWithoutGapOrDuplicateUnderLoa
   publisher.join();
 }
 
+TEST_F(LocalClients, AnUpstreamLostAfterTheLastValuesIsAGap) {
+  ScriptedVenue venue;
+  auto first = client("first");
+  const auto keeps = first->open({.url = venue.url(), .last_values = true}).feed;
+  venue.publish_numbered(3, 100);
+  Reading(*first, keeps).until_number(3);
+  auto late = client("late");
+  const auto feed = late->open({.url = venue.url(), .last_values = true}).feed;
+  Notice notice;
+  venue.drop_all();
+  ASSERT_TRUE(testing::next_notice(*late, Notice::Kind::upstream_lost, notice));
+  ASSERT_TRUE(testing::next_notice(*late, Notice::Kind::upstream_ready, notice));
+  venue.publish_numbered(1, 100);
+  Message message;
+  ASSERT_EQ(testing::next_message(*late, feed, message), Pull::message);
+  EXPECT_TRUE(message.last_value);
+  EXPECT_EQ(testing::next_message(*late, feed, message), Pull::gap);
+  ASSERT_EQ(testing::next_message(*late, feed, message), Pull::message);
+  EXPECT_TRUE(message.text().starts_with(R"({"n":4,)"));
+}
+
 TEST_F(LocalClients, WhoIsTooSlowIsToldExactlyWhatItMissed) {
   ScriptedVenue venue;
   auto slow = client("slow");
