@@ -166,7 +166,8 @@ FeedRegistry::Feed* FeedRegistry::create(UserId user, std::uint32_t request,
   }
   auto parts = make_parts(wanted, next_feed_);
   if (!parts) {
-    fail(user, request, Errc::bad_request, parts.error().message);
+    const bool kernel = parts.error().os_error != 0;
+    fail(user, request, kernel ? Errc::system : Errc::bad_request, parts.error().message);
     return nullptr;
   }
   ++next_feed_;

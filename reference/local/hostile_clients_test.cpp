@@ -263,5 +263,63 @@ TEST_F(HostileClients, AProxyKilledUnderLoadIsAnEventForAll) {
   EXPECT_TRUE(next->open({.url = venue_.url()}).is_new);
 }
 
+/// What runs out, runs out for who asked: the others go on.
+class ScarceMemory : public testing::ProxyFixture {};
+
+TEST_F(ScarceMemory, AMessageLargerThanTheLogTakesEndsItsUpstreamAndNoOther) {
+  options_.spawn.insert(options_.spawn.end(),
+                        {"--ring-bytes", "65536", "--index-lines", "1024", "--message-max-bytes",
+                         "8192", "--client-lag-max-bytes", "16384"});
+  ScriptedVenue venue;
+  ScriptedVenue other;
+  auto reader = client("reader");
+  const auto feed = reader->open({.url = venue.url()}).feed;
+  const auto quiet = reader->open({.url = other.url()}).feed;
+  Reading reading(*reader, quiet);
+  venue.publish(std::string(100'000, 'x'));
+  feedproxy::Notice notice;
+  ASSERT_TRUE(testing::next_notice(*reader, feedproxy::Notice::Kind::upstream_lost, notice));
+  EXPECT_EQ(notice.feed, feed);
+  EXPECT_NE(notice.text.find("exceeds the size limit"), std::string::npos) << notice.text;
+  ASSERT_TRUE(testing::next_notice(*reader, feedproxy::Notice::Kind::upstream_ready, notice));
+  venue.publish(R"({"n":1})");
+  feedproxy::Message message;
+  ASSERT_EQ(testing::next_message(*reader, feed, message), feedproxy::Pull::message);
+  EXPECT_EQ(message.text(), R"({"n":1})");
+  other.publish_numbered(10, 100);
+  reading.until_number(10);
+  EXPECT_EQ(reading.gaps, 0u);
+  EXPECT_EQ(other.connections_ever(), 1u);
+}
+
+// The sanitizers reserve address space without bounds.
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+TEST_F(ScarceMemory, AnUpstreamForWhichThereIsNoMemoryIsRefusedInWords) {
+  // 256 MiB a log, and address space for one of them (each is mapped twice).
+  options_.spawn = {"/bin/sh",      "-c",          "ulimit -v 1200000; exec \"$0\" \"$@\"",
+                    program(),      "--linger-ms", "30000",
+                    "--ring-bytes", "268435456",   "--pre-fault",
+                    "off"};
+  ScriptedVenue venue;
+  auto reader = client("reader");
+  const auto feed = reader->open({.url = venue.url()}).feed;
+  std::optional<feedproxy::Error> refusal;
+  try {
+    reader->open({.url = venue.url("/2")});
+    reader->open({.url = venue.url("/3")});
+  } catch (const feedproxy::Error& error) {
+    refusal = error;
+  }
+  ASSERT_TRUE(refusal.has_value());
+  EXPECT_EQ(refusal->code(), Errc::system);
+  EXPECT_NE(std::string(refusal->what()).find("Cannot allocate memory"), std::string::npos)
+      << refusal->what();
+  venue.publish_numbered(10, 100);
+  Reading reading(*reader, feed);
+  reading.until_number(10);
+  EXPECT_EQ(reading.gaps, 0u);
+}
+#endif
+
 }  // namespace
 }  // namespace feedbench::local

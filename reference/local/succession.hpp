@@ -22,7 +22,7 @@ namespace feedbench::local {
 class Succession {
  public:
   /// For how long the running proxy waits for complete().
-  static constexpr std::int64_t kLimitMs = 30'000;
+  static constexpr std::int64_t kLimitMs = 10'000;
 
   /// path: of the local socket. token: as a client presents it. Nothing: nobody runs there.
   /// errors: not allowed, another version, it does not answer.

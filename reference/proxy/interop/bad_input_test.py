@@ -572,6 +572,25 @@ class Ends(ProxyTest):
         self.assertEqual(run.returncode, EXIT_CANNOT_START)
         self.assertIn("--status-fd 77", run.stderr)
 
+    def test_a_folder_that_may_not_be_written_is_one_sentence_and_exit_code_3(self):
+        folder = self.temporary_directory()
+        folder.chmod(0o555)
+        command = [BIN / self.program, "--local-socket", folder / "proxy.sock"]
+        if os.geteuid() == 0:  # who may everything
+            command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command]
+        folder.parent.chmod(0o755)
+        run = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        self.assertEqual(run.returncode, EXIT_CANNOT_START, run.stderr)
+        self.assertRegex(run.stderr, r"^feedproxy: .*proxy\.sock: Permission denied\n$")
+
+    def test_a_full_disk_under_the_log_file_ends_nothing(self):
+        program, endpoint, upstream = self.run_against(self.exchange(), "--log-file", "/dev/full")
+        clients = self.clients(endpoint, 1)
+        self.wait_until_joined(upstream, clients)
+        self.assert_still_serves(upstream, clients)
+        self.assertEqual(program.stop(), EXIT_OK)
+        self.assertIn("No space left on device", program.error_text())
+
     def test_a_file_at_the_local_socket_path_is_left_alone(self):
         path = self.temporary_directory() / "precious"
         path.write_text("precious")
