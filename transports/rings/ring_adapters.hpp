@@ -195,7 +195,10 @@ template <class Hooks>
 class FeedLogConsumer {
  public:
   FeedLogConsumer(const FeedLogWriter& writer, const Hooks& hooks) noexcept
-      : reader_(BasicMappedFeedLogReader<Hooks>::attach(writer, hooks)) {
+      : FeedLogConsumer(BasicMappedFeedLogReader<Hooks>::attach(writer, hooks)) {}
+  /// Begins at the oldest message that is still whole. Any process: FeedLogReader::map() maps it.
+  explicit FeedLogConsumer(BasicMappedFeedLogReader<Hooks> reader) noexcept
+      : reader_(std::move(reader)) {
     reader_.seek_oldest();
   }
 
@@ -275,7 +278,9 @@ template <class Hooks>
 class HftShmConsumer {
  public:
   HftShmConsumer(const HftShmWriter& writer, const Hooks& hooks) noexcept
-      : reader_(BasicHftShmReader<Hooks>::attach(writer, hooks)) {}
+      : HftShmConsumer(BasicHftShmReader<Hooks>::attach(writer, hooks)) {}
+  /// Begins where that reader stands. Any process: HftShmReader::open() maps it.
+  explicit HftShmConsumer(BasicHftShmReader<Hooks> reader) noexcept : reader_(std::move(reader)) {}
 
   PollStatus next(RingMessage& out) noexcept {
     // A batch that nobody asked to keep is confirmed here; one that was overwritten becomes a gap.
