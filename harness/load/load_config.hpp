@@ -24,7 +24,7 @@ struct LoadConfig {
   std::string tls_certificate_file;  ///< with tls_key_file: the exchange speaks wss
   std::string tls_key_file;
   std::string clients_via =
-      "websocket";  ///< or tcp (plain frames, the relay), or shm (local clients of the proxy)
+      "websocket";  ///< or tcp (plain frames, the relay), shm (local clients of the proxy), or ring (a bridge's)
   std::uint32_t clients = 1;
   double warm_up_s = 0.3;
   double measure_s = 2.0;

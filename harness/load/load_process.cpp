@@ -17,6 +17,7 @@
 #include "harness/load/load_config.hpp"
 #include "harness/load/load_session.hpp"
 #include "harness/load/local_swarm.hpp"
+#include "harness/load/ring_swarm.hpp"
 #include "harness/load/swarm.hpp"
 #include "harness/measure/process_sample.hpp"
 #include "mock_exchange/exchange.hpp"
@@ -119,6 +120,7 @@ class LoadProcess {
   /// What all kinds of clients have: calls `what` with the swarm there is.
   template <class What>
   decltype(auto) with_swarm(What&& what) const {
+    if (ring_swarm_) return what(*ring_swarm_);
     return local_swarm_ ? what(*local_swarm_) : what(*swarm_);
   }
   [[nodiscard]] const StreamChecker& checker() const {
@@ -140,6 +142,7 @@ class LoadProcess {
   LoadReport report();
   void read_commands(TscInstant now);
   void command(const json& line);
+  transports::Expected<void> connect(const json& line);
 
   LoadConfig config_;
   transports::TscClock clock_;
@@ -155,7 +158,8 @@ class LoadProcess {
   std::optional<DeliveryLog> delivery_log_;
   std::unique_ptr<Exchange> exchange_;
   std::unique_ptr<Swarm> swarm_;             // network clients, or
-  std::unique_ptr<LocalSwarm> local_swarm_;  // local ones
+  std::unique_ptr<LocalSwarm> local_swarm_;  // local ones, or
+  std::unique_ptr<RingSwarm> ring_swarm_;    // readers of a bridge's ring
   RecentWrites recent_;
   LoopMeter meter_;
 
@@ -206,6 +210,10 @@ void LoadProcess::set_up() {
 
   if (config_.clients_via == "shm") {
     local_swarm_ = std::make_unique<LocalSwarm>(session_, config_.clients);
+    return;
+  }
+  if (config_.clients_via == "ring") {
+    ring_swarm_ = std::make_unique<RingSwarm>(session_, config_.clients);
     return;
   }
   SwarmOptions swarm;
@@ -418,16 +426,19 @@ void LoadProcess::read_commands(TscInstant now) {
   if (input_.ended()) quit_ = true;
 }
 
+transports::Expected<void> LoadProcess::connect(const json& line) {
+  if (ring_swarm_) return ring_swarm_->connect(line.at("ring"), line.at("file"), connect_wanted_);
+  if (local_swarm_) return local_swarm_->connect(line.at("local_socket"), connect_wanted_);
+  return swarm_->connect({line.at("address"), line.at("port").get<std::uint16_t>()},
+                         connect_wanted_);
+}
+
 void LoadProcess::command(const json& line) {
   const std::string what = line.at("do");
   if (what == "connect") {
     connect_wanted_ = line.at("clients").get<std::uint32_t>();
     connect_told_ = false;
-    auto done = local_swarm_
-                    ? local_swarm_->connect(line.at("local_socket"), connect_wanted_)
-                    : swarm_->connect({line.at("address"), line.at("port").get<std::uint16_t>()},
-                                      connect_wanted_);
-    if (!done) throw done.error();
+    if (auto done = connect(line); !done) throw done.error();
   } else if (what == "start") {
     system_pid_ = line.at("system_pid").get<int>();
     start();

@@ -42,13 +42,28 @@ class Line {
 
 std::string header() {
   Line line;
-  for (const char* name : {"group",           "case",           "system",
-                           "transport",       "wait",           "tls",
-                           "clients",         "pace",           "payload_bytes",
-                           "stamps",          "repeat",         "order_index",
-                           "valid",           "reasons",        "skipped",
-                           "seconds",         "frames_sent",    "frames_delivered",
-                           "bytes_delivered", "latency_samples"}) {
+  for (const char* name : {"group",
+                           "case",
+                           "system",
+                           "transport",
+                           "wait",
+                           "tls",
+                           "clients",
+                           "pace",
+                           "payload_bytes",
+                           "stamps",
+                           "via",
+                           "ring",
+                           "repeat",
+                           "order_index",
+                           "valid",
+                           "reasons",
+                           "skipped",
+                           "seconds",
+                           "frames_sent",
+                           "frames_delivered",
+                           "bytes_delivered",
+                           "latency_samples"}) {
     line.text(name);
   }
   for (const Metric& metric : metrics()) line.text(std::string(metric.name));
@@ -68,6 +83,7 @@ void add_case(Line& line, const Group& group, const Case& measured) {
       .text(parameters.wait);
   line.number(parameters.tls ? 1 : 0).number(parameters.clients).text(parameters.pace);
   line.number(parameters.payload_bytes).number(parameters.stamps ? 1 : 0);
+  line.text(parameters.via).text(parameters.ring.value_or(""));
 }
 
 void add_stages(Line& line, const std::optional<measure::StageHistograms>& stages) {

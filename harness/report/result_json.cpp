@@ -25,6 +25,7 @@ Json parameters_json(const Parameters& parameters) {
   json["wait"] = parameters.wait;
   json["stamps"] = parameters.stamps;
   json["via"] = parameters.via;
+  put(json, "ring", parameters.ring);
   json["pace"] = parameters.pace;
   json["venue"] = parameters.venue;
   json["session"] = parameters.session;
@@ -42,6 +43,7 @@ Parameters parameters_from(const Fields& fields) {
   fields.get("wait", parameters.wait);
   fields.get("stamps", parameters.stamps);
   if (!fields.absent("via")) fields.get("via", parameters.via);
+  fields.get("ring", parameters.ring);
   fields.get("pace", parameters.pace);
   fields.get("venue", parameters.venue);
   fields.get("session", parameters.session);
@@ -342,7 +344,10 @@ std::string case_name(const Parameters& parameters) {
     name += " " + parameters.transport;
   name += " " + parameters.wait;
   name += parameters.tls ? " wss" : " ws";
-  if (parameters.via != "websocket") name += " " + parameters.via;
+  if (parameters.ring)
+    name += " " + *parameters.ring;
+  else if (parameters.via != "websocket")
+    name += " " + parameters.via;
   name += fmt::format(" {} {}", parameters.clients, parameters.clients == 1 ? "client" : "clients");
   name += " " + parameters.pace;
   if (parameters.payload_bytes) name += fmt::format(" {} B", *parameters.payload_bytes);

@@ -159,7 +159,10 @@ std::string group_table(const Group& group) {
     std::string system = parameters.system;
     if (parameters.transport != "asio" && !parameters.transport.empty())
       system += " " + parameters.transport;
-    if (parameters.via != "websocket") system += " " + parameters.via;
+    if (parameters.ring)
+      system += " " + *parameters.ring;
+    else if (parameters.via != "websocket")
+      system += " " + parameters.via;
     if (parameters.tls) system += " wss";
     if (!parameters.stamps && parameters.system == "feedproxy") system += " (stamps off)";
     table.add(

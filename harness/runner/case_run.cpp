@@ -94,7 +94,13 @@ class Runner {
     if (run_.what.venue == "alpaca")
       options.environment = {"FEEDPROXY_KEY=feedbench", "FEEDPROXY_SECRET=feedbench"};
     system_ = required(Child::start(options));
-    endpoint_ = endpoint_of(required(system_->wait_for("listening", kStartSeconds)).at("endpoint"));
+    if (run_.what.system == System::bridge) {
+      const json ready = required(system_->wait_for("ring_ready", kStartSeconds));
+      endpoint_ = {{"ring", ready.at("ring")}, {"file", ready.at("file")}};
+    } else {
+      endpoint_ =
+          endpoint_of(required(system_->wait_for("listening", kStartSeconds)).at("endpoint"));
+    }
     required(system_->wait_for("upstream_ready", kStartSeconds));
     required(load_->wait_for("upstream_ready", kStartSeconds));
     if (run_.what.system == System::feedproxy) {
@@ -304,7 +310,7 @@ class Runner {
   std::unique_ptr<probe::StageProbe> probe_;
   std::string url_;
   std::string topics_;  // what to subscribe to, comma separated
-  json endpoint_;
+  json endpoint_;       // where clients find the system
   int send_log_fd_ = -1;
   int delivery_log_fd_ = -1;
   Stall stall_ = Stall::before;
@@ -341,6 +347,7 @@ load::LoadConfig load_config_of(const CaseRun& run, const RunEnvironment& enviro
   }
   if (run.what.system == System::relay) out.clients_via = "tcp";
   if (run.what.via == scenario::Via::shm) out.clients_via = "shm";
+  if (run.what.via == scenario::Via::ring) out.clients_via = "ring";
   out.clients = run.what.clients;
   out.warm_up_s = run.warm_up_s;
   out.measure_s = run.measure_s;
@@ -381,10 +388,19 @@ std::vector<std::string> system_command(const CaseRun& run, const RunEnvironment
     case System::beast:
       out = {program("feedbench-beast")};
       break;
+    case System::bridge:
+      out = {program("feedbench-bridge"),
+             "--transport",
+             what.transport,
+             "--ring",
+             std::string(to_string(what.ring.value_or(scenario::Ring::feed_log))),
+             "--ring-bytes",
+             std::to_string(run.ring_bytes)};
+      break;
   }
-  out.insert(out.end(), {"--upstream", upstream_url, "--listen", "127.0.0.1:0", "--wait",
-                         std::string(to_string(what.wait)), "--cpu",
-                         std::to_string(environment.cores.system), "--parent-death"});
+  if (what.system != System::bridge) out.insert(out.end(), {"--listen", "127.0.0.1:0"});
+  out.insert(out.end(), {"--upstream", upstream_url, "--wait", std::string(to_string(what.wait)),
+                         "--cpu", std::to_string(environment.cores.system), "--parent-death"});
   if (what.tls) out.insert(out.end(), {"--ca", certificate_file(environment).string()});
   return out;
 }

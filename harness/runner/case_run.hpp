@@ -14,7 +14,7 @@ namespace feedbench::runner {
 /// Where the programs are and what a run may use.
 struct RunEnvironment {
   std::filesystem::path
-      programs;  ///< folder of feedbench, feedproxy, feedbench-relay, feedbench-beast
+      programs;  ///< folder of feedbench, feedproxy, feedbench-relay, feedbench-beast, feedbench-bridge
   std::filesystem::path
       scratch;  ///< folder of this run alone: sockets, certificate; removed afterwards
   Cores cores;

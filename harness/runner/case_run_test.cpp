@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <utility>
 
 #include "harness/measure/floors.hpp"
 #include "harness/runner/scratch_folder.hpp"
@@ -100,6 +101,47 @@ TEST_F(CaseRunTest, TheBeastServerDeliversEveryFrame) {
   run_.what.transport = "asio";
   run_.what.stamps = false;
   expect_whole(run());
+}
+
+TEST_F(CaseRunTest, EveryRingDeliversEveryFrameFromTheExchangeToItsReader) {
+  run_.what.system = System::bridge;
+  run_.what.via = scenario::Via::ring;
+  run_.what.stamps = false;
+  for (const bool paced : {true, false}) {
+    if (!paced) run_.what.pace = {scenario::Pace::Kind::max, 1.0};
+    for (const auto& [ring, clients] :
+         {std::pair(scenario::Ring::feed_log, 4U), std::pair(scenario::Ring::spsc, 1U),
+          std::pair(scenario::Ring::hft_shm, 1U), std::pair(scenario::Ring::mirrored, 1U)}) {
+      SCOPED_TRACE(to_string(ring));
+      run_.what.ring = ring;
+      run_.what.clients = clients;
+      const report::Repetition out = run();
+      expect_whole(out);
+      EXPECT_EQ(out.latency.has_value(), paced);
+      if (paced) {
+        EXPECT_EQ(out.latency->count(), 400U * clients);
+      }
+      EXPECT_TRUE(out.service_time);
+      EXPECT_GE(out.counters.at("system_messages_published"), out.frames_delivered / clients);
+    }
+  }
+}
+
+TEST_F(CaseRunTest, AReaderThatIsLappedMakesTheRunInvalid) {
+  run_.what.system = System::bridge;
+  run_.what.via = scenario::Via::ring;
+  run_.what.stamps = false;
+  run_.what.ring = scenario::Ring::hft_shm;
+  run_.what.clients = 1;
+  run_.what.pace = {scenario::Pace::Kind::max, 1.0};
+  run_.ring_bytes = 64U << 10U;
+  run_.window_bytes = 16U << 20U;  // far more than the ring: the exchange runs away from the reader
+  run_.drain_s = 0.2;
+  run_.what.session.payload_bytes = 4096;
+  const report::Repetition out = run();
+  EXPECT_FALSE(out.verdict.valid);
+  EXPECT_THAT(::testing::PrintToString(out.verdict.reasons), HasSubstr("lapped"));
+  EXPECT_FALSE(out.service_time);
 }
 
 TEST_F(CaseRunTest, AsFastAsPossibleNothingIsLost) {

@@ -184,6 +184,33 @@ TEST_F(RunCommand, AStopSignalEndsEverythingAndLeavesNothing) {
   EXPECT_TRUE(fs::is_empty(temporary_));
 }
 
+TEST_F(RunCommand, ARunThatIsKilledLeavesNoSegmentWithANameBehind) {
+  std::string text = kSmall;
+  text.replace(text.find("measure_s: 0.4"), 14, "measure_s: 600");
+  text.replace(text.find("system: [feedproxy], wait: block, clients: 2"), 44,
+               "ring: hft_shm, wait: block");
+  const auto child = start({"run", write(text).string()});
+  std::vector<pid_t> programs;
+  ASSERT_TRUE(wait_until([&] { return (programs = children_of(child->pid())).size() == 2; }))
+      << child->errors();
+  // Mapped by the bridge: the names have been made.
+  ASSERT_TRUE(wait_until([&] {
+    return std::any_of(programs.begin(), programs.end(), [](pid_t pid) {
+      std::ifstream maps("/proc/" + std::to_string(pid) + "/maps");
+      const std::string mapped{std::istreambuf_iterator<char>(maps),
+                               std::istreambuf_iterator<char>()};
+      return mapped.find("/dev/shm/feedbench-ring-" + std::to_string(pid) + ".dat") !=
+             std::string::npos;
+    });
+  })) << child->errors();
+  ASSERT_EQ(::kill(child->pid(), SIGKILL), 0);
+  for (const pid_t pid : programs) {
+    EXPECT_TRUE(wait_until([&] { return ::kill(pid, 0) != 0; })) << pid;
+    for (const char* part : {".hdr", ".dat"})
+      EXPECT_FALSE(fs::exists("/dev/shm/feedbench-ring-" + std::to_string(pid) + part));
+  }
+}
+
 TEST_F(RunCommand, AnInterruptedRunKeepsWhatItHasMeasuredAndSaysHowFarItCame) {
   const fs::path out = folder_.path() / "out";
   std::string text = kSmall;

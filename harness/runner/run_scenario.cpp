@@ -42,6 +42,7 @@ report::Parameters parameters_of(const Case& c) {
   out.wait = to_string(c.wait);
   out.stamps = c.stamps;
   out.via = to_string(c.via);
+  if (c.ring) out.ring = to_string(*c.ring);
   out.pace = pace_name(c.pace);
   out.venue = c.venue;
   out.session = c.session.name;

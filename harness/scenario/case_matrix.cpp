@@ -14,6 +14,7 @@ namespace {
 std::string not_applicable(const Case& c, const Scenario& scenario,
                            const std::vector<MissingTransport>& missing) {
   if (c.tls && c.system == System::relay) return "the relay copies plain TCP and has no TLS";
+  if (c.tls && c.system == System::bridge) return "the bridge reads plain TCP and has no TLS";
   if (c.via == Via::shm && c.system != System::feedproxy)
     return fmt::format("{} has no local clients", to_string(c.system));
   if (c.venue == "alpaca" && c.system != System::feedproxy) {
@@ -72,20 +73,33 @@ class Expander {
     for (const System system : block.systems) {
       for (const std::string& transport : block.transports) {
         for (const WaitMode wait : block.waits) {
-          for (const Via via : block.vias) {
-            for (const bool tls : block.tls) {
-              for (const bool stamps : block.stamps) {
-                c.system = system;
-                c.transport = system == System::beast ? "asio" : transport;
-                c.wait = wait;
-                c.via = via;
-                c.tls = tls;
-                c.stamps = stamps && system == System::feedproxy;
-                add(c);
-              }
-            }
+          for (const bool tls : block.tls) {
+            c.system = system;
+            c.transport = system == System::beast ? "asio" : transport;
+            c.wait = wait;
+            c.tls = tls;
+            system == System::bridge ? expand_rings(c, block) : expand_vias(c, block);
           }
         }
+      }
+    }
+  }
+
+  void expand_rings(Case c, const MatrixBlock& block) {
+    c.via = Via::ring;
+    c.stamps = false;
+    for (const Ring ring : block.rings) {
+      c.ring = ring;
+      add(c);
+    }
+  }
+
+  void expand_vias(Case c, const MatrixBlock& block) {
+    for (const Via via : block.vias) {
+      for (const bool stamps : block.stamps) {
+        c.via = via;
+        c.stamps = stamps && c.system == System::feedproxy;
+        add(c);
       }
     }
   }
@@ -117,6 +131,7 @@ std::string Case::name() const {
     out += fmt::format(" {} B", session.payload_bytes);
   out += " " + pace_name(pace);
   if (via == Via::shm) out += " shm";
+  if (ring) out += fmt::format(" {}", to_string(*ring));
   if (tls) out += " tls";
   if (system == System::feedproxy && !stamps) out += " no-stamps";
   return out;
@@ -129,6 +144,7 @@ std::string Case::axis(const std::string& axis_name) const {
   if (axis_name == "clients") return std::to_string(clients);
   if (axis_name == "wait") return std::string(to_string(wait));
   if (axis_name == "via") return std::string(to_string(via));
+  if (axis_name == "ring") return ring ? std::string(to_string(*ring)) : std::string();
   if (axis_name == "tls") return tls ? "true" : "false";
   if (axis_name == "stamps") return stamps ? "true" : "false";
   if (axis_name == "payload_bytes" && session.kind == SessionSource::Kind::synthetic)
@@ -138,9 +154,9 @@ std::string Case::axis(const std::string& axis_name) const {
 }
 
 const std::vector<std::string>& axis_names() {
-  static const std::vector<std::string> names = {"group", "system", "transport", "clients",
-                                                 "wait", "via", "tls", "stamps", "payload_bytes",
-                                                 "rate_hz"};
+  static const std::vector<std::string> names = {"group",  "system",        "transport", "clients",
+                                                 "wait",   "via",           "ring",      "tls",
+                                                 "stamps", "payload_bytes", "rate_hz"};
   return names;
 }
 

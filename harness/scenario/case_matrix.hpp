@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct Case {
   std::uint32_t clients = 1;
   WaitMode wait = WaitMode::spin;
   Via via = Via::websocket;
+  std::optional<Ring> ring;  ///< of the bridge; the others have none to choose
   bool tls = false;
   bool stamps = true;  ///< feedproxy alone has stamps; false for the others
   Pace pace;

@@ -39,6 +39,28 @@ TEST(CaseMatrix, AnAxisThatASystemDoesNotHaveMakesNoExtraCases) {
   EXPECT_EQ(expansion.cases.size(), 4U + 1U);
 }
 
+TEST(CaseMatrix, ARingIsAnAxisOfTheBridgeAlone) {
+  const auto expansion = expand(
+      scenario_of("matrix:\n  - {ring: [feed_log, mirrored, spsc, hft_shm], stamps: [on, off]}\n"
+                  "  - {system: [feedproxy, bridge], via: [websocket, shm]}\n"),
+      {});
+  ASSERT_EQ(expansion.cases.size(),
+            4U + 2U);  // the bridge's feed_log of the second block is the first's
+  EXPECT_EQ(expansion.cases[1].name(), "s bridge epoll spin 1 client 128 B recorded mirrored");
+  EXPECT_EQ(expansion.cases[1].axis("ring"), "mirrored");
+  EXPECT_EQ(expansion.cases[1].axis("via"), "ring");
+  EXPECT_FALSE(expansion.cases[1].stamps);
+  EXPECT_EQ(expansion.cases[4].axis("ring"), "");
+  EXPECT_TRUE(matches(expansion.cases[2], {{"ring", "spsc"}}));
+}
+
+TEST(CaseMatrix, SkipsTheBridgeOverTls) {
+  const auto expansion = expand(scenario_of("matrix: {ring: spsc, tls: on}\n"), {});
+  EXPECT_TRUE(expansion.cases.empty());
+  ASSERT_EQ(expansion.skips.size(), 1U);
+  EXPECT_EQ(expansion.skips[0].reason, "the bridge reads plain TCP and has no TLS");
+}
+
 TEST(CaseMatrix, SkipsWhatDoesNotApplyWithAReason) {
   const auto expansion =
       expand(scenario_of("matrix: {system: [feedproxy, relay], tls: [on, off]}\n"), {});

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
@@ -14,10 +15,11 @@
 namespace feedbench::scenario {
 namespace {
 
-const std::vector<std::string> kSystems = {"feedproxy", "relay", "beast"};
+const std::vector<std::string> kSystems = {"feedproxy", "relay", "beast", "bridge"};
 const std::vector<std::string> kTransports = {"select", "epoll", "io_uring"};
 const std::vector<std::string> kWaits = {"spin", "block"};
 const std::vector<std::string> kVias = {"websocket", "shm"};
+const std::vector<std::string> kRings = {"feed_log", "mirrored", "spsc", "hft_shm"};
 const std::vector<std::string> kVenues = {"raw", "binance", "alpaca"};
 constexpr std::uint32_t kClientsMax = 4000;
 constexpr std::uint32_t kPayloadBytesMin = 40;  // a synthetic frame carries its number
@@ -258,6 +260,11 @@ class ScenarioParser {
       if (first) block.vias.clear();
       block.vias.push_back(static_cast<Via>(i));
     });
+    words(map, "ring", kRings, [&](std::size_t i, bool first) {
+      if (first) block.rings.clear();
+      block.rings.push_back(static_cast<Ring>(i));
+    });
+    if (map.has("ring") && !map.has("system")) block.systems = {System::bridge};
     if (map.has("clients")) block.clients.clear();
     each_scalar(map.get("clients"), "clients", faults_, [&](const YAML::Node& item) {
       if (item.IsScalar() && item.Scalar() == "0") {
@@ -282,8 +289,36 @@ class ScenarioParser {
       if (const auto v = scalar_number(item, "rate_hz", 0.1, kRateMax, faults_))
         block.rates_hz.push_back(*v);
     });
+    if (map.has("ring") && !block.clients.empty()) check_rings(map, block);
     map.finish();
     group.matrix.push_back(std::move(block));
+  }
+
+  // A ring that a system does not have, or readers that a ring cannot have, are faults and not skips:
+  // nobody means them.
+  void check_rings(MapReader& map, const MatrixBlock& block) {
+    const auto at = map.get("ring").Mark();
+    for (const System system : block.systems) {
+      if (system == System::bridge) continue;
+      faults_.add(
+          at,
+          fmt::format("ring is for system: bridge; {} has no ring to choose{}", to_string(system),
+                      system == System::feedproxy ? " (it publishes into the feed log)" : ""));
+      return;
+    }
+    if (map.has("via")) {
+      faults_.add(map.get("via").Mark(), "via is for feedproxy; a bridge's clients read its ring");
+      return;
+    }
+    const std::uint32_t clients = *std::max_element(block.clients.begin(), block.clients.end());
+    for (const Ring ring : block.rings) {
+      if (ring == Ring::feed_log || clients == 1) continue;
+      faults_.add(
+          at, fmt::format(
+                  "the ring {} has one reader, and clients is {}; only feed_log is read by many",
+                  to_string(ring), clients));
+      return;
+    }
   }
 
   template <class Take>

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace feedbench::scenario {
@@ -14,6 +15,8 @@ std::string_view to_string(System system) {
       return "relay";
     case System::beast:
       return "beast";
+    case System::bridge:
+      return "bridge";
   }
   return "?";
 }
@@ -25,7 +28,31 @@ std::string pace_name(const Pace& pace) {
                                        : mock_exchange::to_string(pace);
 }
 
-std::string_view to_string(Via via) { return via == Via::shm ? "shm" : "websocket"; }
+std::string_view to_string(Via via) {
+  switch (via) {
+    case Via::websocket:
+      return "websocket";
+    case Via::shm:
+      return "shm";
+    case Via::ring:
+      return "ring";
+  }
+  return "?";
+}
+
+std::string_view to_string(Ring ring) {
+  switch (ring) {
+    case Ring::feed_log:
+      return "feed_log";
+    case Ring::mirrored:
+      return "mirrored";
+    case Ring::spsc:
+      return "spsc";
+    case Ring::hft_shm:
+      return "hft_shm";
+  }
+  return "?";
+}
 
 std::string to_string(const Fault& fault) {
   if (fault.line == 0) return fmt::format("{}: {}", fault.file, fault.message);
@@ -41,6 +68,8 @@ nlohmann::json matrix_json(const MatrixBlock& block) {
   out["clients"] = block.clients;
   for (const WaitMode wait : block.waits) out["wait"].push_back(to_string(wait));
   for (const Via via : block.vias) out["via"].push_back(to_string(via));
+  if (std::find(block.systems.begin(), block.systems.end(), System::bridge) != block.systems.end())
+    for (const Ring ring : block.rings) out["ring"].push_back(to_string(ring));
   out["tls"] = block.tls;
   out["stamps"] = block.stamps;
   if (!block.payload_bytes.empty()) out["payload_bytes"] = block.payload_bytes;

@@ -16,7 +16,7 @@
 /// comparisons are printed. The schema for users is docs/scenarios.md.
 namespace feedbench::scenario {
 
-enum class System : std::uint8_t { feedproxy, relay, beast };
+enum class System : std::uint8_t { feedproxy, relay, beast, bridge };
 std::string_view to_string(System system);
 
 enum class WaitMode : std::uint8_t { spin, block };
@@ -48,8 +48,13 @@ struct SessionSource {
 enum class Via : std::uint8_t {
   websocket,  ///< over loopback TCP
   shm,        ///< from shared memory, as local clients; feedproxy alone has them
+  ring,       ///< as readers of the bridge's ring; the bridge alone has them, and no others
 };
 std::string_view to_string(Via via);
+
+/// The ring that a bridge publishes into and its clients read. Only the feed log has more than one reader.
+enum class Ring : std::uint8_t { feed_log, mirrored, spsc, hft_shm };
+std::string_view to_string(Ring ring);
 
 /// One block of the matrix: the product of its axes.
 struct MatrixBlock {
@@ -58,6 +63,7 @@ struct MatrixBlock {
   std::vector<std::uint32_t> clients = {1};
   std::vector<WaitMode> waits = {WaitMode::spin};
   std::vector<Via> vias = {Via::websocket};
+  std::vector<Ring> rings = {Ring::feed_log};  ///< of the bridge
   std::vector<bool> tls = {false};
   std::vector<bool> stamps = {true};
   std::vector<std::uint32_t> payload_bytes;  ///< empty: the session's own sizes

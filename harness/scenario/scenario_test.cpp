@@ -142,6 +142,42 @@ groups:
   EXPECT_EQ(read->groups[1].session.payload_bytes, 128U);
 }
 
+const std::string kRings = "name: a\nsession: {synthetic: {payload_bytes: 128}}\n";
+
+TEST(Scenario, ARingAsksForTheBridge) {
+  const auto read = parse_scenario(kRings + "matrix: {ring: [spsc, hft_shm]}\n", "test.yaml");
+  ASSERT_TRUE(read) << to_string(read.error()[0]);
+  const MatrixBlock& block = read->groups[0].matrix[0];
+  EXPECT_EQ(block.systems, std::vector<System>{System::bridge});
+  EXPECT_EQ(block.rings, (std::vector<Ring>{Ring::spsc, Ring::hft_shm}));
+  EXPECT_EQ(to_json(*read)["groups"][0]["matrix"][0]["ring"],
+            (std::vector<std::string>{"spsc", "hft_shm"}));
+}
+
+TEST(Scenario, ARingOfOneReaderWithManyClientsIsOneFault) {
+  for (const std::string ring : {"spsc", "mirrored", "hft_shm"}) {
+    EXPECT_EQ(only_fault(kRings + "matrix: {ring: " + ring + ", clients: [1, 8]}\n"),
+              "test.yaml:3:16: the ring " + ring +
+                  " has one reader, and clients is 8; only feed_log is read by many");
+  }
+  EXPECT_TRUE(parse_scenario(kRings + "matrix: {ring: feed_log, clients: [1, 8]}\n", "test.yaml"));
+}
+
+TEST(Scenario, ARingOfASystemThatHasNoneIsOneFault) {
+  EXPECT_THAT(only_fault(kRings + "matrix: {system: [bridge, feedproxy], ring: spsc}\n"),
+              HasSubstr("ring is for system: bridge; feedproxy has no ring to choose (it publishes "
+                        "into the feed log)"));
+  EXPECT_THAT(only_fault(kRings + "matrix: {system: relay, ring: mirrored}\n"),
+              HasSubstr("relay has no ring to choose"));
+  EXPECT_THAT(only_fault(kRings + "matrix: {ring: spsc, via: websocket}\n"),
+              HasSubstr("via is for feedproxy; a bridge's clients read its ring"));
+}
+
+TEST(Scenario, AnUnknownRingIsToldTheNearest) {
+  EXPECT_THAT(only_fault(kRings + "matrix: {ring: feedlog}\n"),
+              HasSubstr("did you mean \"feed_log\"?"));
+}
+
 TEST(Scenario, RatioMustSelectExactlyOneCase) {
   const std::string ratio =
       "ratios:\n  - {name: r, metric: latency_p50_ns, numerator: {system: feedproxy, clients: 1}, "

@@ -18,7 +18,8 @@ STAGES = [
     ("handler_delivered", "handler → delivered"),
 ]
 
-SYSTEM_ORDER = ["feedproxy", "relay", "beast"]
+SYSTEM_ORDER = ["feedproxy", "relay", "beast", "bridge"]
+RING_ORDER = ["feed_log", "spsc", "hft_shm", "mirrored"]
 TRANSPORT_ORDER = ["epoll", "io_uring", "select"]
 WAIT_ORDER = ["spin", "block"]
 
@@ -71,12 +72,19 @@ class Measured:
         return self.parameters["wait"]
 
     @property
+    def ring(self):
+        """Of a bridge; None for every other system."""
+        return self.parameters.get("ring")  # older results have none
+
+    @property
     def label(self):
         """ "feedproxy epoll", and whatever else sets a line apart; a baseline without transports is just its name."""
         system, transport = self.parameters["system"], self.parameters["transport"]
         label = system if transport in ("", "asio") or system == "relay" else f"{system} {transport}"
         via = self.parameters.get("via", "websocket")  # older results have none
-        if via != "websocket":
+        if self.ring is not None:
+            label += f" {self.ring}"
+        elif via != "websocket":
             label += f" {via}"
         if self.parameters["tls"]:
             label += " wss"
@@ -89,6 +97,7 @@ class Measured:
         return (
             _order(SYSTEM_ORDER, self.parameters["system"]),
             _order(TRANSPORT_ORDER, self.parameters["transport"]),
+            _order(RING_ORDER, self.ring),
             _order(WAIT_ORDER, self.wait),
         )
 
