@@ -123,6 +123,7 @@ feedproxy::OpenOptions converted(const fp_open_options& given) {
           .headers = text_of(given.headers),
           .subprotocol = text_of(given.subprotocol),
           .venue = text_of(given.venue),
+          .last_values = given.last_values != 0,
           .now = given.now != 0};
 }
 
@@ -260,6 +261,7 @@ void tell(const feedproxy::Message& message, fp_log* log, fp_message& out) noexc
   out.topic = message.topic;
   out.opcode = static_cast<std::uint8_t>(message.opcode);
   out.assembled = message.assembled ? 1 : 0;
+  out.last_value = message.last_value ? 1 : 0;
   std::memset(out.reserved, 0, sizeof out.reserved);
 }
 

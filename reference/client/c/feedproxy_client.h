@@ -147,11 +147,15 @@ typedef struct fp_open_options {
   const char* subprotocol;
   const char* venue;   /* raw, binance, alpaca; default: what the host's name says, else raw. */
   uint8_t now;         /* 1: be answered at once, whatever state the upstream is in. */
-  uint8_t reserved[7]; /* 0. */
+  /* 1: begin with the newest message of each topic that the proxy still knows
+   * (fp_message.last_value), then go on with the log, without a gap or a duplicate. A library that is
+   * too old for it says FP_ERROR_BAD_REQUEST. */
+  uint8_t last_values;
+  uint8_t reserved[6]; /* 0. */
 } fp_open_options;
 
 /* Opens an upstream, or joins the one that is open already with the same URL, credentials, headers and subprotocol.
- * Reading starts with the first message published after the call.
+ * Reading starts with the first message published after the call, or with the last values before it.
  * options: NULL for the defaults. is_new: NULL, or set to 1 if this call made the upstream. */
 FP_API fp_error fp_open(fp_client* client, const fp_open_options* options, fp_feed* feed, int* is_new);
 /* Lets go of it. The upstream goes with its last user. */
@@ -236,8 +240,13 @@ typedef struct fp_message {
   fp_feed feed;
   uint32_t topic;    /* 0: none. */
   uint8_t opcode;    /* An fp_opcode. */
-  uint8_t assembled; /* 1: put together from fragments, a copy. Valid until the next message of the feed is taken. */
-  uint8_t reserved[30];
+  /* 1: a copy: put together from fragments, or a last value. Valid until the next message of the feed
+   * is taken. */
+  uint8_t assembled;
+  /* 1: published before this client joined, the newest of its topic then
+   * (fp_open_options.last_values). A copy, so `assembled` is set too, and without stamps. */
+  uint8_t last_value;
+  uint8_t reserved[29];
 } fp_message;
 
 /* fp_log_intact() of the message's log; 1 for an assembled one. thread: any. */

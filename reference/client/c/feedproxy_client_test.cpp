@@ -257,6 +257,85 @@ TEST_F(CInterface, AnAssembledMessageEndsItsBatch) {
   EXPECT_EQ(text_of(messages[0]), "behind");
 }
 
+TEST_F(CInterface, WhoJoinsMayBeginWithTheNewestOfEachTopic) {
+  ScriptedVenue venue({.venue = venues::Venue::binance});
+  const auto early = create("early");
+  const fp_feed feed = open(early.get(), venue, "binance");
+  const auto text = [](const std::string& stream, int n) {
+    return R"({"stream":")" + stream + R"(","data":{"n":)" + std::to_string(n) + "}}";
+  };
+  for (int n = 1; n <= 300; ++n) venue.publish(text(n % 2 == 0 ? "a@trade" : "b@trade", n));
+  eventually([&] { return fp_lag(early.get(), feed) == 300; });
+
+  const auto late = create("late");
+  const std::string url = venue.url();
+  fp_open_options what{};
+  what.size = sizeof what;
+  what.url = url.c_str();
+  what.venue = "binance";
+  what.last_values = 1;
+  fp_feed joined = 0;
+  ASSERT_EQ(fp_open(late.get(), &what, &joined, nullptr), FP_OK) << fp_error_text(late.get());
+  fp_message message;
+  fp_gap gap;
+  for (const int n : {299, 300}) {
+    ASSERT_EQ(next(late.get(), joined, message, gap), FP_PULL_MESSAGE);
+    EXPECT_EQ(text_of(message), text(n % 2 == 0 ? "a@trade" : "b@trade", n));
+    EXPECT_EQ(message.sequence, static_cast<std::uint64_t>(n));
+    EXPECT_EQ(message.last_value, 1);
+    EXPECT_EQ(message.assembled, 1);
+    EXPECT_EQ(message.log, nullptr);
+    EXPECT_EQ(message.stamps[FP_STAMP_HANDLER], 0u);
+    EXPECT_EQ(fp_message_intact(&message), 1);
+    EXPECT_EQ(message.feed, joined);
+  }
+  venue.publish(text("a@trade", 301));
+  ASSERT_EQ(next(late.get(), joined, message, gap), FP_PULL_MESSAGE);
+  EXPECT_EQ(text_of(message), text("a@trade", 301));
+  EXPECT_EQ(message.sequence, 301u);
+  EXPECT_EQ(message.last_value, 0);
+  EXPECT_EQ(message.assembled, 0);
+  // Who did not ask has had nothing of the kind.
+  ASSERT_EQ(next(early.get(), feed, message, gap), FP_PULL_MESSAGE);
+  EXPECT_EQ(message.sequence, 1u);
+  EXPECT_EQ(message.last_value, 0);
+}
+
+TEST_F(CInterface, ABatchHasOneLastValueAtItsEndAndTheLogGoesOnBehindThem) {
+  ScriptedVenue venue({.venue = venues::Venue::binance});
+  const auto early = create("early");
+  const fp_feed feed = open(early.get(), venue, "binance");
+  for (const char* stream : {"a@trade", "b@trade", "c@trade"})
+    venue.publish(R"({"stream":")" + std::string(stream) + R"(","data":{}})");
+  eventually([&] { return fp_lag(early.get(), feed) == 3; });
+  const auto late = create("late");
+  const std::string url = venue.url();
+  fp_open_options what{};
+  what.size = sizeof what;
+  what.url = url.c_str();
+  what.venue = "binance";
+  what.last_values = 1;
+  fp_feed joined = 0;
+  ASSERT_EQ(fp_open(late.get(), &what, &joined, nullptr), FP_OK) << fp_error_text(late.get());
+  venue.publish_numbered(2, 10);
+  eventually([&] { return fp_lag(late.get(), joined) == 2; });
+  std::array<fp_message, 10> messages;
+  fp_gap gap;
+  std::size_t count = 0;
+  for (std::uint64_t sequence = 1; sequence <= 3; ++sequence) {
+    EXPECT_EQ(fp_read(late.get(), joined, messages.data(), messages.size(), &count, &gap),
+              FP_PULL_MESSAGE);
+    ASSERT_EQ(count, 1u);
+    EXPECT_EQ(messages[0].sequence, sequence);
+    EXPECT_EQ(messages[0].last_value, 1);
+  }
+  EXPECT_EQ(fp_read(late.get(), joined, messages.data(), messages.size(), &count, &gap),
+            FP_PULL_NONE);
+  ASSERT_EQ(count, 2u);
+  EXPECT_EQ(messages[0].sequence, 4u);
+  EXPECT_EQ(messages[1].last_value, 0);
+}
+
 TEST_F(CInterface, SubscribesSendsAndAnswersWithTheVenuesWords) {
   ScriptedVenue venue({.venue = venues::Venue::alpaca});
   const auto client = create();
