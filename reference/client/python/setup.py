@@ -14,6 +14,7 @@ from setuptools.command.sdist import sdist
 HERE = pathlib.Path(__file__).resolve().parent
 ENTRY = "reference/client/c/feedproxy_client.cpp"
 BUNDLE = "include"
+SOURCES = [f"native/{name}.cpp" for name in ("module", "log", "message", "client", "feed", "c_interface")]
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 
 
@@ -31,8 +32,10 @@ def source_root() -> pathlib.Path:
 
 
 def needed_files(root: pathlib.Path) -> list:
-    """ENTRY and whatever it includes from the tree, as paths under root."""
+    """ENTRY, and whatever it and the extension's own files include from the tree, as paths under root."""
     found, waiting = [], [ENTRY]
+    for source in SOURCES:
+        waiting.extend(INCLUDE.findall((HERE / source).read_text(encoding="utf-8")))
     while waiting:
         path = waiting.pop()
         if path not in found:
@@ -78,7 +81,7 @@ setuptools.setup(
     cmdclass={"sdist": SourceDistribution},
     ext_modules=[setuptools.Extension(
         "feedproxy._native",
-        ["native/module.cpp", "native/c_interface.cpp"],
+        SOURCES,
         depends=[str(ROOT / path) for path in needed_files(ROOT)],
         include_dirs=[str(ROOT)],
         define_macros=[("FP_API", "")],

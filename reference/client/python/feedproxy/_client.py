@@ -128,7 +128,8 @@ class Client:
         self._native.close()
 
     def open(self, url: Optional[str] = None, credentials: Optional[str] = None, headers: Optional[Headers] = None,
-             venue: Optional[str] = None, subprotocol: Optional[str] = None, now: bool = False) -> Feed:
+             venue: Optional[str] = None, subprotocol: Optional[str] = None, now: bool = False,
+             last_values: bool = False) -> Feed:
         """Opens an upstream, or joins the one that is open already with the same URL, credentials, headers and subprotocol.
         Reading starts with the first message published after the call.
 
@@ -137,9 +138,11 @@ class Client:
         headers: of the handshake: a mapping, pairs, or "Name: value" lines.
         venue: raw, binance, alpaca; default what the host's name says, else raw.
         now: be answered at once, whatever state the upstream is in.
+        last_values: begin with the newest message of each topic that the proxy still knows
+        (message.last_value), then go on with the log, without a gap or a duplicate.
         Raises Error: what the venue, the proxy or the kernel said."""
         self._drain()
-        request = self._native.open(url, credentials, _header_lines(headers), subprotocol, venue, now)
+        request = self._native.open(url, credentials, _header_lines(headers), subprotocol, venue, now, last_values)
         answer = self._answer(request)
         feed = Feed(self._native, answer[2])
         feed._set_up(self, answer[2], answer[3])
