@@ -25,9 +25,10 @@ class RingSwarm {
             std::uint32_t clients_max)
       : checker_(std::move(session), clients_max), clients_max_(clients_max) {}
 
-  /// Attaches readers until there are `total`; they are ready when this returns. Of hft_shm the names
-  /// are removed then: both sides have the memory mapped, and a run that is killed leaves nothing in
-  /// /dev/shm. ring: "feed_log", "spsc", "hft_shm", "mirrored". file: as the bridge says.
+  /// Attaches readers until there are `total`; they are ready when this returns. Of hft_shm the
+  /// names are removed then: both sides have the memory mapped, and a run that is killed leaves
+  /// nothing in /dev/shm. ring: "feed_log", "spsc", "hft_shm", "mirrored". file: as the bridge
+  /// says.
   /// errors: not such a ring, or a ring of one reader and total > 1.
   transports::Expected<void> connect(const std::string& ring, const std::string& file,
                                      std::uint32_t total);

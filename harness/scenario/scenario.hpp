@@ -52,7 +52,8 @@ enum class Via : std::uint8_t {
 };
 std::string_view to_string(Via via);
 
-/// The ring that a bridge publishes into and its clients read. Only the feed log has more than one reader.
+/// The ring that a bridge publishes into and its clients read. Only the feed log has more than one
+/// reader.
 enum class Ring : std::uint8_t { feed_log, mirrored, spsc, hft_shm };
 std::string_view to_string(Ring ring);
 

@@ -98,9 +98,9 @@ class HftShmOutlet {
 };
 
 /// The private ring: its reader is this very thread, which has each message as soon as it is
-/// published. What it had, and when, goes to the checker as receipts; that is after the instant that
-/// is measured, and alike for all messages. Receipts that find no room are kept: then the ring fills,
-/// and publish() says so.
+/// published. What it had, and when, goes to the checker as receipts; that is after the instant
+/// that is measured, and alike for all messages. Receipts that find no room are kept: then the ring
+/// fills, and publish() says so.
 class MirroredOutlet {
  public:
   static transports::Expected<MirroredOutlet> create(std::size_t ring_bytes);

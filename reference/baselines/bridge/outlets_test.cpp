@@ -39,7 +39,8 @@ rings::FeedLogConsumer<rings::NoReadHooks> open_feed_log(const std::string& file
   return rings::FeedLogConsumer<rings::NoReadHooks>(*rings::FeedLogReader::map(fd.get()));
 }
 
-/// Publishes messages of random sizes several times round the ring, a few at a time, and reads each.
+/// Publishes messages of random sizes several times round the ring, a few at a time, and reads
+/// each.
 template <class Outlet, class Consumer>
 void expect_every_message(Outlet& outlet, Consumer& consumer, bool stamped) {
   std::mt19937_64 random(7);
