@@ -146,6 +146,29 @@ class Page:
         """What the strip below the title shows."""
         self.handles, self.names = handles, names
 
+    def _place_legend(self, columns):
+        """Draws the legend; False, and nothing is drawn, if it is wider than the page and could be narrower."""
+        rows = -(-len(self.handles) // columns)
+        # Matplotlib fills columns; people read rows.
+        order = [row * columns + column for column in range(columns) for row in range(rows)]
+        order = [at for at in order if at < len(self.handles)]
+        legend = self.figure.legend(
+            [self.handles[at] for at in order],
+            [self.names[at] for at in order],
+            loc="upper left",
+            bbox_to_anchor=(0.012, 1 - (self.head - 0.32) / self.height),
+            ncol=columns,
+            fontsize=9.5,
+            handlelength=2.2,
+            columnspacing=1.6,
+            borderaxespad=0,
+        )
+        extent = legend.get_window_extent(self.figure.canvas.get_renderer())
+        if extent.x1 <= self.figure.bbox.x1 or columns == 1:
+            return True
+        legend.remove()
+        return False
+
     def save(self, path, notes):
         """Writes path.png and path.svg. notes: sentences for the caption; the machine is added."""
         figure, width = self.figure, self.width
@@ -156,22 +179,9 @@ class Page:
         head = self.head
         if self.handles:
             columns = max(1, min(len(self.handles), int(width / 1.75)))
-            rows = -(-len(self.handles) // columns)
-            head += 0.24 * rows
-            # Matplotlib fills columns; people read rows.
-            order = [row * columns + column for column in range(columns) for row in range(rows)]
-            order = [at for at in order if at < len(self.handles)]
-            figure.legend(
-                [self.handles[at] for at in order],
-                [self.names[at] for at in order],
-                loc="upper left",
-                bbox_to_anchor=(0.012, 1 - (self.head - 0.32) / self.height),
-                ncol=columns,
-                fontsize=9.5,
-                handlelength=2.2,
-                columnspacing=1.6,
-                borderaxespad=0,
-            )
+            while not self._place_legend(columns) and columns > 1:  # long names need wide columns
+                columns -= 1
+            head += 0.24 * -(-len(self.handles) // columns)
         figure.tight_layout(rect=(0, foot / self.height, 1, 1 - (head - 0.22) / self.height), h_pad=1.6, w_pad=1.8)
         figure.text(0.012, 0.09 / self.height, "\n".join(caption), fontsize=8, color=MUTED, va="bottom", linespacing=1.35)
         figure.savefig(f"{path}.png")
