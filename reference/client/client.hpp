@@ -255,10 +255,11 @@ class Client {
     drain_doorbell();
     look_at_socket_now();
     if (!connected()) return false;
-    page_->waiting.store(static_cast<std::uint32_t>(Waiting::doorbell), std::memory_order_relaxed);
+    waiting_of(*page_).store(static_cast<std::uint32_t>(Waiting::doorbell),
+                             std::memory_order_relaxed);
     order_store_before_look();
     if (!readable(only) && notices_.empty()) return true;
-    page_->waiting.store(static_cast<std::uint32_t>(Waiting::no), std::memory_order_relaxed);
+    waiting_of(*page_).store(static_cast<std::uint32_t>(Waiting::no), std::memory_order_relaxed);
     return false;
   }
 
@@ -347,10 +348,10 @@ class Client {
     for (const auto& feed : slots_)
       if (feed != nullptr && feed->reader) feed->reader->tell_progress();
     constexpr auto kAsleep = static_cast<std::uint32_t>(Waiting::futex);
-    page_->waiting.store(kAsleep, std::memory_order_relaxed);
+    waiting_of(*page_).store(kAsleep, std::memory_order_relaxed);
     order_store_before_look();
-    if (!readable(only)) futex_wait(page_->waiting, kAsleep, longest.count());
-    page_->waiting.store(static_cast<std::uint32_t>(Waiting::no), std::memory_order_relaxed);
+    if (!readable(only)) futex_wait(waiting_of(*page_), kAsleep, longest.count());
+    waiting_of(*page_).store(static_cast<std::uint32_t>(Waiting::no), std::memory_order_relaxed);
     look_now_ = true;
   }
 

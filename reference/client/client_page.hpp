@@ -36,18 +36,35 @@ struct alignas(64) PageCursor {
   std::atomic<std::uint64_t> missed_bytes;
 };
 
+/// A Waiting. The client arms it, whoever takes it back (exchange with `no`) rings. On a line of its own: the publisher
+/// looks at it after each publish, and it changes only when the client goes to sleep or wakes.
+struct alignas(64) WaitingWord {
+  std::atomic<std::uint32_t> value;
+};
+inline constexpr std::uint32_t kWaitingSlots = 32;
+
 struct ClientPage {
   std::uint64_t magic;  ///< Written before the descriptor leaves the proxy, as the next two.
   std::uint32_t version;
   std::uint32_t cursors_count;
-  /// A Waiting. The client arms it, whoever takes it back (exchange with `no`) rings. On a line of its own: the
-  /// publisher looks at it after each publish, and it changes only when the client goes to sleep or wakes.
-  alignas(128) std::atomic<std::uint32_t> waiting;
+  /// Which of waiting_words is this client's. Pages begin at the same place of a cache: if every client's word stood at the
+  /// same place of its page, eight of them would fill that place, and each further one would cost a miss.
+  std::uint32_t waiting_slot;
+  alignas(128) std::array<WaitingWord, kWaitingSlots> waiting_words;
   alignas(128) std::atomic<
       std::uint64_t> heartbeat_ticks;  ///< TSC when the client last looked; for monitors alone.
   alignas(128) std::array<PageCursor, control::kFeedsPerClientMax> cursors;
 };
 static_assert(sizeof(ClientPage) <= kPageBytes);
+
+/// The word of a page's client.
+inline std::atomic<std::uint32_t>& waiting_of(ClientPage& page) noexcept {
+  return page.waiting_words[page.waiting_slot % kWaitingSlots].value;
+}
+inline const std::atomic<std::uint32_t>& waiting_of(const ClientPage& page) noexcept {
+  return page.waiting_words[page.waiting_slot % kWaitingSlots].value;
+}
+
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 
 /// Between a store that somebody may sleep for and the look whether he sleeps (and the other way round): store, order,

@@ -33,6 +33,9 @@ transports::Expected<std::shared_ptr<ClientBell>> ClientBell::create() {
     return tl::make_unexpected(page_error("size and seal"));
   if (auto mapped = bell->map(); !mapped) return tl::make_unexpected(mapped.error());
   new (bell->page_) feedproxy::ClientPage{};
+  static std::atomic<std::uint32_t> next_slot{0};
+  bell->page_->waiting_slot = next_slot++ % feedproxy::kWaitingSlots;
+  bell->waiting_ = &feedproxy::waiting_of(*bell->page_);
   bell->page_->version = feedproxy::control::kVersion;
   bell->page_->cursors_count = feedproxy::control::kFeedsPerClientMax;
   bell->page_->magic = feedproxy::kPageMagic;
@@ -64,6 +67,7 @@ transports::Expected<std::shared_ptr<ClientBell>> ClientBell::adopt(rings::Descr
     return tl::make_unexpected(
         transports::Error{"take over a local client: what was handed over is not its page", 0});
   if (auto mapped = bell->map(); !mapped) return tl::make_unexpected(mapped.error());
+  bell->waiting_ = &feedproxy::waiting_of(*bell->page_);
   return bell;
 }
 
@@ -73,9 +77,9 @@ ClientBell::~ClientBell() {
 
 void ClientBell::wake() noexcept {
   // Whoever takes the word back rings; two publishers ring once.
-  const std::uint32_t waiting = page_->waiting.exchange(0, std::memory_order_acq_rel);
+  const std::uint32_t waiting = waiting_->exchange(0, std::memory_order_acq_rel);
   if (waiting == static_cast<std::uint32_t>(feedproxy::Waiting::futex)) {
-    feedproxy::futex_wake(page_->waiting);
+    feedproxy::futex_wake(*waiting_);
   } else if (waiting != 0) {
     // A full socket buffer: a ring is there already that the client has not read. A closed one: it is gone.
     const char ring = 1;

@@ -27,10 +27,12 @@ class ClientBell {
   /// Wakes the client if it sleeps. Cost: one load, seldom missed, while it does not; one system call when it does.
   /// thread: any.
   void ring() noexcept {
-    if (page_->waiting.load(std::memory_order_relaxed) != 0) [[unlikely]]
+    if (waiting_->load(std::memory_order_relaxed) != 0) [[unlikely]]
       wake();
   }
 
+  /// The word that ring() looks at.
+  [[nodiscard]] const std::atomic<std::uint32_t>& waiting() const noexcept { return *waiting_; }
   /// As the client left it: shown to people, believed by nobody.
   [[nodiscard]] const feedproxy::ClientPage& page() const noexcept { return *page_; }
   /// What the client gets: the page's descriptor, and its end of the doorbell. They stay this object's.
@@ -47,6 +49,8 @@ class ClientBell {
   void wake() noexcept;
 
   feedproxy::ClientPage* page_ = nullptr;
+  std::atomic<std::uint32_t>* waiting_ =
+      nullptr;  // in the page; looked up once, before the client could change it
   rings::Descriptor memory_;
   rings::Descriptor ours_;
   rings::Descriptor theirs_;

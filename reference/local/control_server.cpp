@@ -406,7 +406,8 @@ class ControlServer::Loop final : public Audience {
   }
 
   static const char* name_of_waiting(const feedproxy::ClientPage& page) {
-    switch (static_cast<feedproxy::Waiting>(page.waiting.load(std::memory_order_relaxed))) {
+    switch (static_cast<feedproxy::Waiting>(
+        feedproxy::waiting_of(page).load(std::memory_order_relaxed))) {
       case feedproxy::Waiting::no:
         return "no";
       case feedproxy::Waiting::futex:

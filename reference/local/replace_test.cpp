@@ -224,7 +224,7 @@ TEST_F(Replace, ASuccessorThatDiesAtAnyMomentHarmsNobody) {
     std::this_thread::sleep_for(std::chrono::microseconds(random() % 60'000));
     // Stopped first, to see whether it had taken over: then the one before ends.
     next.kill(SIGSTOP);
-    for (int look = 0; look < 50 && !testing::has_ended(before); ++look)
+    for (int look = 0; look < 200 && !testing::has_ended(before); ++look)
       std::this_thread::sleep_for(1ms);
     if (testing::has_ended(before)) {
       next.kill(SIGCONT);
@@ -233,6 +233,13 @@ TEST_F(Replace, ASuccessorThatDiesAtAnyMomentHarmsNobody) {
     }
     next.kill(SIGKILL);
     next.wait();
+    // On a busy machine it may have had everything, though the one before had not ended yet: then it was the proxy that
+    // was killed, and nothing is left to look at.
+    if (code_of([&] { reader->status(); }) != Errc::ok) {
+      testing::eventually([&] { return testing::has_ended(before); });
+      std::printf("killed too late\n");
+      return;
+    }
     reading.until_number(venue.numbered());
     if (::testing::Test::HasFailure()) break;
   }

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
+#include <cstddef>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -13,11 +15,16 @@ namespace feedbench::local {
 /// thread: the polling thread. Allocation: in attach() alone.
 class WakeList {
  public:
-  void attach(std::shared_ptr<ClientBell> bell) { bells_.push_back(std::move(bell)); }
+  void attach(std::shared_ptr<ClientBell> bell) {
+    words_.push_back(&bell->waiting());
+    bells_.push_back(std::move(bell));
+  }
   /// Gives the bell up; the caller lets go of it where that may take time.
   void detach(const std::shared_ptr<ClientBell>& bell) {
     const auto found = std::find(bells_.begin(), bells_.end(), bell);
     if (found == bells_.end()) return;
+    words_[static_cast<std::size_t>(found - bells_.begin())] = words_.back();
+    words_.pop_back();
     std::swap(*found, bells_.back());
     bells_.pop_back();
   }
@@ -28,11 +35,15 @@ class WakeList {
   void ring() noexcept {
     if (bells_.empty()) return;
     feedproxy::order_store_before_look();
-    for (const std::shared_ptr<ClientBell>& bell : bells_) bell->ring();
+    for (std::size_t i = 0; i < words_.size(); ++i)
+      if (words_[i]->load(std::memory_order_relaxed) != 0) [[unlikely]]
+        bells_[i]->ring();
   }
 
  private:
   std::vector<std::shared_ptr<ClientBell>> bells_;
+  std::vector<const std::atomic<std::uint32_t>*>
+      words_;  // of bells_, in their order: all that ring() touches
 };
 
 }  // namespace feedbench::local

@@ -65,9 +65,9 @@ double median(std::vector<double>& of) {
 
 /// True if a client on this list that asks to be woken is woken once: else nothing is worth timing.
 bool wakes_who_asks(WakeList& list, feedproxy::ClientPage& page) {
-  page.waiting.store(static_cast<std::uint32_t>(feedproxy::Waiting::futex));
+  feedproxy::waiting_of(page).store(static_cast<std::uint32_t>(feedproxy::Waiting::futex));
   list.ring();
-  return page.waiting.load() == static_cast<std::uint32_t>(feedproxy::Waiting::no);
+  return feedproxy::waiting_of(page).load() == static_cast<std::uint32_t>(feedproxy::Waiting::no);
 }
 
 feedproxy::ClientPage* map_page(const ClientBell& bell) {
