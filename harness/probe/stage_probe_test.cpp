@@ -141,8 +141,9 @@ TEST(StageProbe, ReadsEveryStampOfALogHandedOverBySocket) {
   local::FeedPort port;
   local::ControlOptions control;
   control.path = path;
-  auto server = local::ControlServer::start(std::move(control), port, parts.get(), {});
+  auto server = local::ControlServer::create(std::move(control), port, parts.get(), {});
   ASSERT_TRUE(server) << server.error().message;
+  (*server)->go();
   // This test is the data thread: it only has to say that the client is attached.
   std::atomic<bool> done{false};
   std::thread data([&] {

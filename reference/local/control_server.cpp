@@ -696,7 +696,7 @@ class ControlServer::Loop final : public Audience {
   std::atomic<bool> go_{false};
 };
 
-transports::Expected<std::unique_ptr<ControlServer>> ControlServer::start(
+transports::Expected<std::unique_ptr<ControlServer>> ControlServer::create(
     ControlOptions options, FeedPort& port, const upstream::FeedParts* configured,
     const OpenRequest& configured_as, ProxyState* taken_over) {
   const auto refused = [&options](const std::string& why, int os_error) {

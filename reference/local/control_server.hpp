@@ -35,7 +35,7 @@ class ControlServer {
   /// taken_over: what to go on with (see Succession), or null; its descriptors are taken.
   /// errors: the path (see ListeningSocket), an unknown group, no thread, something of taken_over that this
   /// configuration cannot have.
-  static transports::Expected<std::unique_ptr<ControlServer>> start(
+  static transports::Expected<std::unique_ptr<ControlServer>> create(
       ControlOptions options, FeedPort& port, const upstream::FeedParts* configured,
       const OpenRequest& configured_as, ProxyState* taken_over = nullptr);
   /// Serves from here on. Call it once.

@@ -163,7 +163,7 @@ std::unique_ptr<local::ControlServer> serve_local_clients(const proxy::ProxyConf
   as.url = config.upstream;
   as.venue = config.venue;
   return value_or_throw(
-      local::ControlServer::start(std::move(options), port, configured, as, taken_over));
+      local::ControlServer::create(std::move(options), port, configured, as, taken_over));
 }
 
 /// The log goes to standard error or to a file, and to the local clients that ask for it.
