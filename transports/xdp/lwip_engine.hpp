@@ -56,6 +56,7 @@ class LwipEngine final : public Engine {
   static constexpr std::int64_t kLingerNs = 1'000'000'000;
   static constexpr std::int64_t kDrainNs = 500'000'000;
   static constexpr int kChunksPerTurn = 16;
+  static constexpr unsigned kTurnsUnacknowledgedMax = 8;
   static constexpr std::size_t kLoopedMax = 4096;  // packets of the stack to itself that wait
   static constexpr std::uint32_t kNone = UINT32_MAX;
   static constexpr std::uint64_t kLookAtClockTicks = 250'000;  // 0.1 ms or so
@@ -114,6 +115,11 @@ class LwipEngine final : public Engine {
 
   // Connections (lwip_engine_tcp.cpp).
   Conn take_slot(ConnectionState state, const ConnOptions& options, bool accepted) noexcept;
+  std::uint32_t& place_of(std::uint32_t address, std::uint16_t remote_port,
+                          std::uint16_t local_port) noexcept;
+  void remember(std::uint32_t index) noexcept;
+  tcp_pcb* find_pcb(std::span<const std::byte> frame) noexcept;
+  err_t input_for(tcp_pcb* pcb, pbuf* packet) noexcept;
   void adopt(std::uint32_t index, tcp_pcb* pcb, const ConnOptions& options) noexcept;
   void configure(tcp_pcb* pcb, const ConnOptions& options, Side& side) noexcept;
   void limit_window(Side& side) noexcept;
@@ -143,7 +149,9 @@ class LwipEngine final : public Engine {
   void fill_from_queue(std::span<std::byte> space, Step& step) noexcept;
   void finish_step() noexcept;
   void finish_close(std::uint32_t index) noexcept;
+  void acknowledge(bool all) noexcept;
   void end_round() noexcept;
+  void kick() noexcept;
   void stamp(const ConnectionSlot& slot, std::int64_t tai_ns, Step& step) noexcept;
 
   TransportOptions options_;
@@ -152,6 +160,7 @@ class LwipEngine final : public Engine {
   std::string mode_;
   ConnectionTable table_;
   MappedArray<Side> sides_;
+  MappedArray<std::uint32_t> lookup_;  // index plus one, by hash of the four-tuple; a hint
   MappedArray<std::byte> receive_buffer_;
   MappedArray<ReceivedPacket> packets_;  // one a frame of the device
   std::vector<ReceivedFrame> frames_;    // those of one batch
@@ -178,6 +187,7 @@ class LwipEngine final : public Engine {
   std::uint32_t delivered_to_ = kNone;  // finish_step() owes this connection its window
   pbuf* delivered_packet_ = nullptr;    // and frees this
   std::uint32_t closing_ = kNone;       // on_close was called for this one
+  unsigned turns_unacknowledged_ = 0;
   bool in_poll_ = false;
   bool any_starved_ = false;
 

@@ -58,7 +58,12 @@ void LwipEngine::begin_poll(MonotonicInstant deadline) noexcept {
   ++counters_.polls;
   in_poll_ = true;
   wake_stamp_ = {};
-  if (options_.wait == Wait::block && ready_.empty() && looped_ == 0 && !device_->readable()) {
+  const bool idle = ready_.empty() && looped_ == 0 && !device_->readable();
+  if (idle && !ack_due_.empty()) {
+    acknowledge(true);
+    kick();
+  }
+  if (options_.wait == Wait::block && idle && looped_ == 0) {
     sleep(deadline);
     look_at_clock();
   } else if (TscInstant::now().ticks - looked_at_clock_ticks_ > kLookAtClockTicks) {
@@ -112,7 +117,12 @@ void LwipEngine::input_frame(const ReceivedFrame& frame) noexcept {
     packet = copy_packet({frame.data, frame.bytes}, frame.tai_ns);
     device_->release(frame.token);
   }
-  if (packet != nullptr && interface_.input(packet, &interface_) != ERR_OK) pbuf_free(packet);
+  if (packet == nullptr) return;
+  tcp_pcb* const pcb = find_pcb({static_cast<std::byte*>(packet->payload), packet->len});
+  const err_t result = pcb == nullptr || pcb == tcp_active_pcbs
+                           ? interface_.input(packet, &interface_)
+                           : input_for(pcb, packet);
+  if (result != ERR_OK) pbuf_free(packet);
 }
 
 err_t LwipEngine::output_ip(netif* interface, pbuf* packet, const ip4_addr_t* to) {
@@ -354,25 +364,41 @@ void LwipEngine::finish_close(std::uint32_t index) noexcept {
   lingering_.push_back(table_.slots(), index);
 }
 
-void LwipEngine::end_round() noexcept {
+// An acknowledgement goes with the next data that the connection sends, or alone when a turn finds
+// nothing to receive. Under load it stands for the segments of several turns, of a bounded number.
+void LwipEngine::acknowledge(bool all) noexcept {
+  std::size_t kept = 0;
   for (const std::uint32_t index : ack_due_) {
     Side& side = sides_[index];
+    if (!all && !table_[index].late_ack) {
+      ack_due_[kept++] = index;
+      continue;
+    }
     side.ack_listed = false;
-    if (xdp_.delayed_ack || side.pcb == nullptr || (side.pcb->flags & TF_ACK_DELAY) == 0) continue;
+    if (side.pcb == nullptr || (side.pcb->flags & TF_ACK_DELAY) == 0) continue;
     tcp_ack_now(side.pcb);
     tcp_output(side.pcb);
   }
-  ack_due_.clear();
-  const unsigned kicks = device_->kick();
-  xdp_counters_.kicks += kicks;
-  counters_.system_calls += kicks;
-  const std::uint64_t device_calls = device_->other_calls();
-  counters_.system_calls += device_calls - std::exchange(device_calls_, device_calls);
+  ack_due_.resize(kept);
+  if (kept == 0) turns_unacknowledged_ = 0;
+}
+
+void LwipEngine::end_round() noexcept {
+  if (!ack_due_.empty()) acknowledge(++turns_unacknowledged_ >= kTurnsUnacknowledgedMax);
+  kick();
   if (clock_) {
     clock_->follow(wake_stamp_.present() ? wake_stamp_ : TscInstant::now());
     if (clock_->reanchors() != tai_offset_of_anchor_) read_tai_offset();
   }
   in_poll_ = false;
+}
+
+void LwipEngine::kick() noexcept {
+  const unsigned kicks = device_->kick();
+  xdp_counters_.kicks += kicks;
+  counters_.system_calls += kicks;
+  const std::uint64_t device_calls = device_->other_calls();
+  counters_.system_calls += device_calls - std::exchange(device_calls_, device_calls);
 }
 
 }  // namespace feedbench::transports::xdp

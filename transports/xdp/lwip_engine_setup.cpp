@@ -8,6 +8,7 @@
 #include <netif/ethernet.h>
 #include <sys/eventfd.h>
 
+#include <bit>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
@@ -98,6 +99,7 @@ LwipEngine::LwipEngine(const TransportOptions& options, const XdpOptions& xdp,
       device_(std::move(device)),
       table_(options.connections_max),
       sides_(options.connections_max),
+      lookup_(std::bit_ceil(std::size_t{options.connections_max} * 4)),
       receive_buffer_(options.receive_buffer_bytes, MappedArray<std::byte>::Pages::at_once),
       packets_(device_->facts().frames),
       frames_(xdp.batch),

@@ -140,6 +140,7 @@ Expected<Conn> LwipEngine::connect(const Endpoint& endpoint, const ConnOptions& 
     return tl::unexpected(
         sockets::make_error("connect xdp", to_string(endpoint), errno_of(result)));
   }
+  remember(conn.index);
   return conn;
 }
 
@@ -156,6 +157,7 @@ err_t LwipEngine::on_accept(void* argument, tcp_pcb* pcb, err_t error) {
   }
   engine->adopt(conn.index, pcb, options);
   engine->limit_window(engine->sides_[conn.index]);
+  engine->remember(conn.index);
   engine->sides_[conn.index].open_due = true;
   engine->make_ready(conn.index);
   return ERR_OK;
@@ -184,7 +186,7 @@ err_t LwipEngine::on_received(void* argument, tcp_pcb* pcb, pbuf* packets, err_t
     tcp_clear_flags(pcb, TF_ACK_NOW);
     tcp_set_flags(pcb, TF_ACK_DELAY);
   }
-  if (!side.ack_listed) {
+  if (!side.ack_listed && !engine.xdp_.delayed_ack) {
     side.ack_listed = true;
     engine.ack_due_.push_back(index);
   }

@@ -1,5 +1,6 @@
-// The stack against the kernel's TCP over a veth pair, in both roles, while the path between them loses, duplicates and
-// reorders. Sizes: FEEDBENCH_XDP_TEST_MIB, megabytes each way (default 16; 1024 to be thorough).
+// The stack against the kernel's TCP over a veth pair, in both roles, while the path between them
+// loses, duplicates and reorders. Sizes: FEEDBENCH_XDP_TEST_MIB, megabytes each way (default 16;
+// 1024 to be thorough).
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -205,14 +206,14 @@ TEST_P(XdpAgainstTheKernel, BothDirectionsAreByteEqual) {
 
 constexpr FaultRates kNone{};
 constexpr FaultRates kBad{.lost = 0.01, .duplicated = 0.01, .reordered = 0.02};
-INSTANTIATE_TEST_SUITE_P(
-    Roles, XdpAgainstTheKernel,
-    ::testing::Values(Case{"AcceptsOverAGoodPath", false, Wait::spin, kNone},
-                      Case{"ConnectsOverAGoodPath", true, Wait::block, kNone},
-                      Case{"AcceptsOverABadPath", false, Wait::spin, kBad},
-                      Case{"AcceptsOverABadPathBlocking", false, Wait::block, kBad},
-                      Case{"ConnectsOverABadPath", true, Wait::spin, kBad}),
-    [](const auto& tested) { return std::string(tested.param.name); });
+INSTANTIATE_TEST_SUITE_P(Roles, XdpAgainstTheKernel,
+                         ::testing::Values(Case{"AcceptsOverAGoodPath", false, Wait::spin, kNone},
+                                           Case{"ConnectsOverAGoodPath", true, Wait::block, kNone},
+                                           Case{"AcceptsOverABadPath", false, Wait::spin, kBad},
+                                           Case{"AcceptsOverABadPathBlocking", false, Wait::block,
+                                                kBad},
+                                           Case{"ConnectsOverABadPath", true, Wait::spin, kBad}),
+                         [](const auto& tested) { return std::string(tested.param.name); });
 
 }  // namespace
 }  // namespace feedbench::transports::xdp::testing

@@ -17,8 +17,9 @@ struct FaultRates {
   double reordered = 0;  ///< delivered after 1 to 8 later frames
 };
 
-/// A device in front of a device that loses, duplicates and reorders frames in both directions. The choices follow from the
-/// seed; what they meet follows from time, as long as the device behind is real.
+/// A device in front of a device that loses, duplicates and reorders frames in both directions. The
+/// choices follow from the seed; what they meet follows from time, as long as the device behind is
+/// real.
 class FaultDevice final : public FrameDevice {
  public:
   FaultDevice(std::unique_ptr<FrameDevice> inner, const FaultRates& in, const FaultRates& out,

@@ -97,6 +97,11 @@ VethSite::VethSite() : near_(new_namespace()), far_(new_namespace()) {
   write_setting("ipv4/tcp_no_metrics_save", "1");
 }
 
+void VethSite::add_near_address(const std::string& address) {
+  const Visit here(near_.get());
+  ip("addr add " + address + "/24 dev " + kNearInterface);
+}
+
 VethSite* VethSite::shared() {
   static const std::unique_ptr<VethSite> site = []() -> std::unique_ptr<VethSite> {
     try {

@@ -41,6 +41,8 @@ class VethSite {
 
   /// errors: throws std::runtime_error.
   VethSite();
+  /// Gives the kernel of the near end an address too, so that kernel sockets reach each other.
+  void add_near_address(const std::string& address);
 
  private:
   sockets::Descriptor near_;
