@@ -198,7 +198,9 @@ void LwipEngine::drain() noexcept {
                  (pcb->unsent != nullptr || pcb->unacked != nullptr);
     }
     device_->kick();
-    if (!waiting || MonotonicInstant::now() > give_up) return;
+    // A device that cannot be waited for has all that will ever come.
+    const bool in_vain = device_->descriptor() < 0 && !device_->readable() && looped_ == 0;
+    if (!waiting || in_vain || MonotonicInstant::now() > give_up) return;
     look_at_clock();
     if (device_->readable()) take_up_frames();
     if (looped_ != 0) take_up_looped();
