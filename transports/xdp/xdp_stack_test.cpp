@@ -167,6 +167,19 @@ TEST(XdpStack, AWrongChecksumIsDroppedWhereItIsVerifiedAndOnlyThere) {
   }
 }
 
+// lwIP 2.1.3 compares sequence numbers by the sign of their difference, which turns over half way round.
+TEST(XdpStack, AByteHalfOfAllSequenceNumbersAwayIsNotTheNext) {
+  StackRig rig;
+  PeerSide peer{rig};
+  ASSERT_TRUE(peer.open());
+  peer.put(0x80000000u, bytes_of(0, 1));
+  rig.poll();
+  EXPECT_TRUE(rig.handler.received.empty());
+  peer.put(0, bytes_of(0, 10));
+  rig.poll();
+  EXPECT_EQ(rig.handler.received, bytes_of(0, 10));
+}
+
 TEST(XdpStack, AFloodOfSynsTakesBoundedMemoryAndKeepsNobodyOut) {
   StackRig rig;
   const auto flood = [&rig](std::uint32_t count, std::uint32_t salt) {
