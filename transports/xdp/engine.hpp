@@ -38,6 +38,7 @@ struct XdpCounters {
   std::uint64_t frames_received = 0;
   std::uint64_t frames_sent = 0;
   std::uint64_t frames_copied = 0;  ///< received while too many were held: copied to stack memory
+  std::uint64_t dropped_short = 0;  ///< received, and too short for any packet
   std::uint64_t dropped_no_memory = 0;  ///< received, and stack memory was used up
   std::uint64_t dropped_no_room =
       0;                    ///< to be sent, and neither a frame nor a place in the ring was free

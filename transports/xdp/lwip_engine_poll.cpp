@@ -104,6 +104,13 @@ pbuf* LwipEngine::copy_packet(std::span<const std::byte> bytes, std::int64_t tai
 }
 
 void LwipEngine::input_frame(const ReceivedFrame& frame) noexcept {
+  // The least that ARP, ICMP or TCP has; lwIP looks at the headers of IP before it counts them.
+  constexpr std::uint32_t kFrameBytesLeast = 42;
+  if (frame.bytes < kFrameBytesLeast) {
+    ++xdp_counters_.dropped_short;
+    device_->release(frame.token);
+    return;
+  }
   pbuf* packet = nullptr;
   if (device_->may_hold()) {
     ReceivedPacket& held = packets_[frame.token];

@@ -6,6 +6,7 @@
 #include <lwip/sys.h>
 #include <sys/random.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdio>
@@ -82,6 +83,23 @@ u32_t feedbench_tcp_isn(const ip_addr_t* local_ip, u16_t local_port, const ip_ad
   constexpr std::int64_t kTickNs = 4000;
   return static_cast<u32_t>(keyed_hash(key, {addresses, ports})) +
          static_cast<u32_t>(MonotonicInstant::now().ns / kTickNs);
+}
+
+void feedbench_tcp_mend_options(u8_t* options, u16_t bytes) {
+  constexpr u8_t kEnd = 0;
+  constexpr u8_t kNothing = 1;
+  for (u16_t at = 0; at < bytes && options[at] != kEnd;) {
+    if (options[at] == kNothing) {
+      ++at;
+      continue;
+    }
+    const bool has_length = at + 1 < bytes;
+    if (!has_length || options[at + 1] < 2 || at + options[at + 1] > bytes) {
+      std::fill(options + at, options + bytes, kEnd);
+      return;
+    }
+    at = static_cast<u16_t>(at + options[at + 1]);
+  }
 }
 
 err_t feedbench_tcp_at_listener(tcp_pcb* listener, const tcp_hdr* header) {

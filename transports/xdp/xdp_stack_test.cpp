@@ -1,4 +1,5 @@
-// The stack against a peer made by hand: every segment is written here, and time is ours. No privileges.
+// The stack against a peer made by hand: every segment is written here, and time is ours. No
+// privileges.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -63,7 +64,8 @@ TEST(XdpStack, SegmentsThatOverlapAndComeInAnyOrderAreOneStream) {
   EXPECT_TRUE(rig.handler.received.empty());
   peer.put(0, part(0, 150));
   rig.poll();
-  // What of the rest was kept, is up to the stack; what it has delivered is right, and what it acknowledges.
+  // What of the rest was kept, is up to the stack; what it has delivered is right, and what it
+  // acknowledges.
   auto delivered = rig.handler.received;
   ASSERT_GE(delivered.size(), 350u);
   EXPECT_TRUE(std::equal(delivered.begin(), delivered.end(), whole.begin()));
@@ -103,7 +105,8 @@ TEST(XdpStack, ALostSegmentIsAskedForWithSelectiveAcknowledgements) {
             sent.back().options.end());
 }
 
-// RFC 5961: only an RST that is exactly next ends a connection; one elsewhere in the window gets a challenge.
+// RFC 5961: only an RST that is exactly next ends a connection; one elsewhere in the window gets a
+// challenge.
 TEST(XdpStack, AForgedResetDoesNotEndAConnection) {
   StackRig rig;
   PeerSide peer{rig};
@@ -167,7 +170,8 @@ TEST(XdpStack, AWrongChecksumIsDroppedWhereItIsVerifiedAndOnlyThere) {
   }
 }
 
-// lwIP 2.1.3 compares sequence numbers by the sign of their difference, which turns over half way round.
+// lwIP 2.1.3 compares sequence numbers by the sign of their difference, which turns over half way
+// round.
 TEST(XdpStack, AByteHalfOfAllSequenceNumbersAwayIsNotTheNext) {
   StackRig rig;
   PeerSide peer{rig};
@@ -178,6 +182,23 @@ TEST(XdpStack, AByteHalfOfAllSequenceNumbersAwayIsNotTheNext) {
   peer.put(0, bytes_of(0, 10));
   rig.poll();
   EXPECT_EQ(rig.handler.received, bytes_of(0, 10));
+}
+
+TEST(XdpStack, OptionsThatRunOverTheirEndAreNoOptions) {
+  StackRig rig;
+  std::uint16_t port = 42'000;
+  const std::vector<std::vector<std::uint8_t>> broken = {
+      {1, 1, 1, 3}, {1, 1, 2, 4}, {8, 10, 0, 0}, {5, 200, 1, 1}, {3, 0, 3, 0}, {1, 1, 1, 254}};
+  for (const auto& options : broken) {
+    PeerSide peer{rig, ++port};
+    Segment syn = peer.segment(TH_SYN);
+    syn.options = options;
+    rig.wire.put(frame_of(syn));
+    rig.poll();
+    const auto sent = rig.take_sent();
+    ASSERT_EQ(sent.size(), 1u) << "the segment counts, what is broken of its options does not";
+    EXPECT_EQ(sent[0].flags, TH_SYN | TH_ACK);
+  }
 }
 
 TEST(XdpStack, AFloodOfSynsTakesBoundedMemoryAndKeepsNobodyOut) {
@@ -388,7 +409,8 @@ TEST(XdpStack, ASecondStackInAProcessIsRefused) {
   StackRig rig;
   ScriptedDevice::Wire wire;
   try {
-    XdpTransport second(TransportOptions{}, StackRig::options(), std::make_unique<ScriptedDevice>(wire));
+    XdpTransport second(TransportOptions{}, StackRig::options(),
+                        std::make_unique<ScriptedDevice>(wire));
     FAIL() << "there are two";
   } catch (const Error& error) {
     EXPECT_EQ(error.os_error, EBUSY);

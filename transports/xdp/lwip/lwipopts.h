@@ -95,12 +95,14 @@ uint16_t feedbench_checksum_copy(void* to, const void* from, uint16_t bytes);
 /* Initial sequence numbers that cannot be guessed (RFC 6528); half-open connections make room. */
 #define LWIP_HOOK_FILENAME "transports/xdp/lwip/hooks.h"
 #define LWIP_HOOK_TCP_ISN feedbench_tcp_isn
-/* A segment half of all sequence numbers away belongs to nothing; lwIP 2.1.3 takes one of a single byte
-   for the next (its comparison of sequence numbers turns over), or stops at an assertion. */
+/* What lwIP 2.1.3 would get wrong is kept from it: options that run over their end (it reads a byte
+   behind them), and segments half of all sequence numbers away (its comparison turns over there; it
+   takes one of a single byte for the next, or stops at an assertion). */
 #define FEEDBENCH_HALF_AWAY(pcb, hdr) \
   ((pcb)->state >= ESTABLISHED && (u32_t)((hdr)->seqno - (pcb)->rcv_nxt - 0x7FFF0000U) < 0x20000U)
 #define LWIP_HOOK_TCP_INPACKET_PCB(pcb, hdr, optlen, opt1len, opt2, p) \
-  ((pcb)->state == LISTEN              ? feedbench_tcp_at_listener(pcb, hdr) \
+  ((optlen) != 0 ? feedbench_tcp_mend_options((u8_t*)((hdr) + 1), (optlen)) : (void)0, \
+   (pcb)->state == LISTEN              ? feedbench_tcp_at_listener(pcb, hdr) \
    : FEEDBENCH_HALF_AWAY((pcb), (hdr)) ? ERR_VAL \
                                        : ERR_OK)
 

@@ -121,8 +121,8 @@ inline std::optional<Segment> segment_of(std::span<const std::byte> frame) {
   const std::byte* const at = frame.data() + ETH_HLEN + sizeof(iphdr);
   std::memcpy(&tcp, at, sizeof(tcp));
   const std::size_t header = std::size_t{tcp.th_off} * 4;
-  Segment made{ntohl(ip.saddr),   ntohl(ip.daddr), ntohs(tcp.th_sport), ntohs(tcp.th_dport),
-               ntohl(tcp.th_seq), ntohl(tcp.th_ack), tcp.th_flags,      ntohs(tcp.th_win)};
+  Segment made{ntohl(ip.saddr),   ntohl(ip.daddr),   ntohs(tcp.th_sport), ntohs(tcp.th_dport),
+               ntohl(tcp.th_seq), ntohl(tcp.th_ack), tcp.th_flags,        ntohs(tcp.th_win)};
   const auto* const options = reinterpret_cast<const std::uint8_t*>(at + sizeof(tcp));
   made.options.assign(options, options + (header - sizeof(tcp)));
   made.payload.assign(at + header, at + (ip_bytes - sizeof(iphdr)));

@@ -158,7 +158,8 @@ std::string fuzz_packets(std::span<const std::uint8_t> input) {
   }
   if (!fault.empty()) return fault;
   if (held != 0) return std::to_string(held) + " frames were not given back";
-  if (stack_memory::blocks_in_use() > blocks_before) return "memory of the stack was not given back";
+  if (stack_memory::blocks_in_use() > blocks_before)
+    return "memory of the stack was not given back";
   return {};
 }
 
@@ -167,7 +168,8 @@ std::vector<std::uint8_t> make_packet_input(std::uint64_t seed) {
   std::vector<std::uint8_t> made(20 + random() % 900);
   for (std::uint8_t& each : made) {
     // Flags and distances that are usual, between bytes that are anything.
-    constexpr std::uint8_t kUsual[] = {0, 1, 2, 3, 6, 7, 8, TH_ACK, TH_ACK | TH_PUSH, TH_ACK | TH_FIN, TH_SYN};
+    constexpr std::uint8_t kUsual[] = {
+        0, 1, 2, 3, 6, 7, 8, TH_ACK, TH_ACK | TH_PUSH, TH_ACK | TH_FIN, TH_SYN};
     each = random() % 2 == 0 ? kUsual[random() % std::size(kUsual)]
                              : static_cast<std::uint8_t>(random());
   }

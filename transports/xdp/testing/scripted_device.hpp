@@ -9,8 +9,8 @@
 
 namespace feedbench::transports::xdp::testing {
 
-/// A device in memory: what is put() arrives, what is sent is kept, and time stands still until it is moved. What a test and the
-/// stack have in common outlives the device, which the stack owns.
+/// A device in memory: what is put() arrives, what is sent is kept, and time stands still until it
+/// is moved. What a test and the stack have in common outlives the device, which the stack owns.
 class ScriptedDevice final : public FrameDevice {
  public:
   static constexpr std::uint32_t kFrames = 256;
@@ -19,7 +19,7 @@ class ScriptedDevice final : public FrameDevice {
     std::deque<Frame> to_stack;
     std::deque<Frame> from_stack;
     std::int64_t now_ns = MonotonicInstant::now().ns;
-    std::uint32_t held = 0;       ///< frames that the stack has not given back
+    std::uint32_t held = 0;  ///< frames that the stack has not given back
     std::uint32_t held_max = 128;
     bool answers_arp = true;
     std::uint32_t* held_at_end = nullptr;  ///< where the device leaves `held` when it goes

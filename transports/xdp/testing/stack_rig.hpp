@@ -12,8 +12,8 @@ inline constexpr std::uint32_t kStack = 0x0A4D0002;  // 10.77.0.2
 inline constexpr std::uint32_t kPeer = 0x0A4D0001;   // 10.77.0.1
 inline constexpr std::uint16_t kStackPort = 7000;
 
-/// The stack on a scripted device, listening on kStackPort, and a handler that keeps what it is told. Virtual time, no
-/// privileges.
+/// The stack on a scripted device, listening on kStackPort, and a handler that keeps what it is
+/// told. Virtual time, no privileges.
 struct StackRig {
   struct Handler {
     std::vector<Conn> open;
@@ -45,7 +45,8 @@ struct StackRig {
   }
   static TransportOptions make_transport_options() {
     TransportOptions made;
-    made.wait = Wait::block;  // it never sleeps long: there is no descriptor to wait for, and the clock is ours
+    // it never sleeps long: there is no descriptor to wait for, and the clock is ours
+    made.wait = Wait::block;
     made.connections_max = 64;
     made.receive_buffer_bytes = 65536;
     return made;
