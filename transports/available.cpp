@@ -1,12 +1,22 @@
 #include "transports/available.hpp"
 
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <cerrno>
 #include <exception>
 #include <string_view>
+#include <system_error>
+#include <thread>
 #include <utility>
 
 #include "transports/epoll/epoll_transport.hpp"
 #include "transports/io_uring/io_uring_transport.hpp"
 #include "transports/select/select_transport.hpp"
+#include "transports/sockets.hpp"
+#include "transports/xdp/xdp_transport.hpp"
 
 namespace feedbench::transports {
 namespace {
@@ -42,14 +52,14 @@ std::string how_it_is_set_up(const T& transport) {
   }
 }
 
-template <class T>
-TransportInfo try_out() {
+template <class T, class... More>
+TransportInfo try_out(const Endpoint& at, const More&... more) {
   TransportInfo info{std::string(T::name()), false, {}};
   try {
     TransportOptions options;
     options.connections_max = 8;
-    T transport(options);
-    const auto endpoint = transport.listen({}, {});
+    T transport(options, more...);
+    const auto endpoint = transport.listen(at, {});
     if (!endpoint) return {info.name, false, endpoint.error().message};
     const auto conn = transport.connect(*endpoint, {});
     if (!conn) return {info.name, false, conn.error().message};
@@ -69,10 +79,52 @@ TransportInfo try_out() {
   return info;
 }
 
+/// Brings the loopback interface of the thread's network namespace up. returns 0 or an errno.
+int bring_loopback_up() {
+  const sockets::Descriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  std::string_view("lo").copy(request.ifr_name, IFNAMSIZ - 1);
+  request.ifr_flags = IFF_UP;
+  return ::ioctl(socket.get(), SIOCSIFFLAGS, &request) == 0 ? 0 : errno;
+}
+
+/// On the loopback interface of a network namespace that only this thread is in: no interface of the
+/// machine is touched.
+void try_out_xdp_in_own_namespace(TransportInfo& info) {
+  const int os_error = ::unshare(CLONE_NEWNET) != 0 ? errno : bring_loopback_up();
+  if (os_error != 0) {
+    info.reason = sockets::make_error("try xdp", "make a network namespace to try it in", os_error,
+                                      "AF_XDP needs root, or CAP_SYS_ADMIN, CAP_NET_ADMIN, "
+                                      "CAP_NET_RAW and CAP_BPF")
+                      .message;
+    return;
+  }
+  XdpOptions xdp;
+  xdp.interface = "lo";
+  xdp.address = "10.255.255.2/30";
+  xdp.frames = 256;
+  xdp.receive_ring = xdp.transmit_ring = 64;
+  info = try_out<XdpTransport>({"10.255.255.2", 0}, xdp);
+  if (info.available) info.reason = "on an interface of its own; tried on lo: " + info.reason;
+}
+
+TransportInfo try_out_xdp() {
+  TransportInfo info{std::string(XdpTransport::name()), false, {}};
+  info.reason = xdp::absent_reason();
+  if (!info.reason.empty()) return info;
+  try {
+    std::thread([&info] { try_out_xdp_in_own_namespace(info); }).join();
+  } catch (const std::system_error& error) {
+    info.reason = std::string("try xdp: ") + error.what();
+  }
+  return info;
+}
+
 }  // namespace
 
 std::vector<TransportInfo> available_transports() {
-  return {try_out<SelectTransport>(), try_out<EpollTransport>(), try_out<IoUringTransport>()};
+  return {try_out<SelectTransport>({}), try_out<EpollTransport>({}), try_out<IoUringTransport>({}),
+          try_out_xdp()};
 }
 
 }  // namespace feedbench::transports

@@ -145,7 +145,16 @@ const std::vector<Option>& options() {
              "Without an upstream of its own: stop this long after the last local client",
              &C::linger_ms),
       on_off("persist", "Stay without local clients", &C::persist),
-      text("transport", "select, epoll or io_uring", &C::transport),
+      text("transport", "select, epoll, io_uring or xdp", &C::transport),
+      text("xdp_interface", "With transport xdp: the network interface", &C::xdp_interface),
+      text("xdp_address", "Its own address there: 10.0.0.2/24, not one of the kernel's",
+           &C::xdp_address),
+      text("xdp_gateway", "Who leads to other networks (default: nobody)", &C::xdp_gateway),
+      number("xdp_queue", "The queue of the interface", &C::xdp_queue),
+      text("xdp_attach", "Where the XDP program runs: automatic, native or generic",
+           &C::xdp_attach),
+      text("xdp_copy", "How frames come: automatic, zero_copy or copy", &C::xdp_copy),
+      number("xdp_busy_poll_us", "Busy polling by the kernel; 0 is off", &C::xdp_busy_poll_us),
       {"wait", "spin or block", read_wait,
        [](const C& config) { return std::string(config.wait == Wait::spin ? "spin" : "block"); }},
       number("cpu", "CPU to pin the data thread to; -1 for none", &C::cpu),
@@ -279,9 +288,19 @@ std::vector<std::string> validate(const ProxyConfig& config) {
   }
   check(config.venue == "raw" || config.venue == "binance" || config.venue == "alpaca",
         program::unknown_name("venue", config.venue, {"raw", "binance", "alpaca"}));
-  check(
-      config.transport == "select" || config.transport == "epoll" || config.transport == "io_uring",
-      program::unknown_name("transport", config.transport, {"select", "epoll", "io_uring"}));
+  const auto one_of = [&check](const char* what, const std::string& name,
+                               const std::vector<std::string>& names) {
+    check(std::find(names.begin(), names.end(), name) != names.end(),
+          program::unknown_name(what, name, names));
+  };
+  one_of("transport", config.transport, {"select", "epoll", "io_uring", "xdp"});
+  one_of("xdp_attach", config.xdp_attach, {"automatic", "native", "generic"});
+  one_of("xdp_copy", config.xdp_copy, {"automatic", "zero_copy", "copy"});
+  if (config.transport == "xdp") {
+    check(!config.xdp_interface.empty(), "--xdp-interface is missing: --transport xdp needs one");
+    check(!config.xdp_address.empty(),
+          "--xdp-address is missing: an address of its own, as in --xdp-address 10.0.0.2/24");
+  }
   check(config.allow_remote || is_loopback(config.listen.address),
         fmt::format("--listen {}: not a loopback address; say --allow-remote on if anyone who "
                     "reaches it may read the feed",

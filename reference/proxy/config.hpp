@@ -47,8 +47,21 @@ struct ProxyConfig {
   /// Stay without local clients.
   bool persist = false;
 
-  /// select, epoll or io_uring.
+  /// select, epoll, io_uring or xdp.
   std::string transport = "epoll";
+  /// With transport xdp (transports/xdp/README.md): the interface, the stack's own address there with its prefix, which
+  /// listen names too, and who leads to other networks (empty: nobody).
+  std::string xdp_interface;
+  std::string xdp_address;
+  std::string xdp_gateway;
+  /// Its queue.
+  std::uint32_t xdp_queue = 0;
+  /// automatic, native or generic: where the XDP program runs.
+  std::string xdp_attach = "automatic";
+  /// automatic, zero_copy or copy: how frames come from the driver.
+  std::string xdp_copy = "automatic";
+  /// Busy polling by the kernel; 0 is off.
+  std::uint32_t xdp_busy_poll_us = 0;
   /// spin or block.
   transports::Wait wait = transports::Wait::block;
   /// CPU to pin the data thread to; -1: none.

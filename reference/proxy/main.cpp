@@ -211,7 +211,8 @@ int serve(const proxy::CommandLine& line) {
   const std::map<std::string, int (*)(const proxy::ProxyParts&)> transports_by_name = {
       {"select", proxy::run_on_select},
       {"epoll", proxy::run_on_epoll},
-      {"io_uring", proxy::run_on_io_uring}};
+      {"io_uring", proxy::run_on_io_uring},
+      {"xdp", proxy::run_on_xdp}};
   const int code = transports_by_name.at(config.transport)(parts);
   const std::uint64_t local_served = local_clients ? local_clients->served() : 0;
   local_clients.reset();

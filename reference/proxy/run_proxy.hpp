@@ -9,6 +9,7 @@ namespace feedbench::proxy {
 int run_on_select(const ProxyParts& parts);
 int run_on_epoll(const ProxyParts& parts);
 int run_on_io_uring(const ProxyParts& parts);
+int run_on_xdp(const ProxyParts& parts);
 
 /// Listens at config.listen: with a socket that was taken over, if one of them is bound there.
 template <class T>
@@ -28,14 +29,14 @@ transports::Expected<transports::Endpoint> listen(T& transport, const ProxyParts
   return transport.listen(wanted, transports::ConnOptions{});
 }
 
-/// The same for any T.
-template <class T>
-int run_on(const ProxyParts& parts) {
+/// The same for any T. more: what T is made with besides TransportOptions.
+template <class T, class... More>
+int run_on(const ProxyParts& parts, const More&... more) {
   const ProxyConfig& config = parts.config;
   transports::TransportOptions options;
   options.wait = config.wait;
   options.connections_max = Proxy<T>::connections_max(config);
-  T transport(options);
+  T transport(options, more...);
   Proxy<T> proxy(transport, parts);
   program::StopSignals signals([](void* context) { static_cast<T*>(context)->wake(); }, &transport);
 

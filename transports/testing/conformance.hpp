@@ -16,6 +16,7 @@
 #include "transports/testing/delay_transport.hpp"
 #include "transports/testing/raw_socket.hpp"
 #include "transports/transport.hpp"
+#include "transports/xdp/testing/veth_xdp.hpp"
 
 /// The axioms of transport.hpp as typed tests. An implementation is one line of `Implementations`.
 namespace feedbench::transports::testing {
@@ -62,11 +63,13 @@ using Implementations = ::testing::Types<
     Subject<SelectTransport, Wait::spin>, Subject<SelectTransport, Wait::block>,
     Subject<EpollTransport, Wait::spin>, Subject<EpollTransport, Wait::block>,
     Subject<IoUringTransport, Wait::spin>, Subject<IoUringTransport, Wait::block>,
+    Subject<xdp::testing::VethXdp, Wait::spin>, Subject<xdp::testing::VethXdp, Wait::block>,
     // The same under conditions that are rare in life.
     Subject<CooperativeIoUring, Wait::spin>, Subject<CrampedIoUring, Wait::block>,
     Subject<CrampedEpoll, Wait::spin>, Subject<LateAck<EpollTransport>, Wait::spin>,
     Subject<LateAck<SelectTransport>, Wait::block>, Subject<LateAck<IoUringTransport>, Wait::block>,
-    Subject<LateAck<CrampedEpoll>, Wait::block>,
+    Subject<LateAck<CrampedEpoll>, Wait::block>, Subject<xdp::testing::CrampedXdp, Wait::spin>,
+    Subject<xdp::testing::CrampedXdp, Wait::block>,
     // Decorated.
     Subject<ChopTransport<EpollTransport>, Wait::spin>,
     Subject<ChopTransport<IoUringTransport>, Wait::block>,
@@ -77,6 +80,9 @@ template <class T>
 inline constexpr bool kAcksLate = false;
 template <class T>
 inline constexpr bool kAcksLate<LateAck<T>> = true;
+/// True for a transport that lives on a network of its own.
+template <class T>
+inline constexpr bool kHasOwnPlace = std::is_base_of_v<XdpTransport, T>;
 template <class T>
 inline constexpr bool kIsDelayed = false;
 template <class T>
@@ -195,10 +201,27 @@ class Conformance : public ::testing::Test {
   }
 
   void make(const TransportOptions& with = options()) {
+    transport_.reset();  // before the next one: what it has, may be had once
     transport_ = std::make_unique<T>(with);
     recorder_ = {};
   }
-  void SetUp() override { make(); }
+  void SetUp() override {
+    if constexpr (kHasOwnPlace<T>) {
+      if (!T::why_not().empty()) GTEST_SKIP() << T::why_not();
+      RawSocket::place() = T::place([this] { poll_once(); });
+    }
+    make();
+  }
+  void TearDown() override { RawSocket::place() = {}; }
+
+  /// Where a transport listens that was told nothing.
+  static constexpr const char* address() {
+    if constexpr (kHasOwnPlace<T>) {
+      return T::kAddress;
+    } else {
+      return "127.0.0.1";
+    }
+  }
 
   T& transport() { return *transport_; }
 

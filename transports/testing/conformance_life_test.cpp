@@ -19,7 +19,7 @@ TYPED_TEST_SUITE(ConformanceLife, Implementations);
 
 TYPED_TEST(ConformanceLife, ListenTellsThePortChosen) {
   const Endpoint endpoint = this->listen();
-  EXPECT_EQ(endpoint.address, "127.0.0.1");
+  EXPECT_EQ(endpoint.address, this->address());
   EXPECT_NE(endpoint.port, 0);
 }
 
@@ -383,6 +383,7 @@ TYPED_TEST(ConformanceLife, SurvivesRunningOutOfDescriptors) {
 }
 
 TYPED_TEST(ConformanceLife, WithoutDescriptorsItRefusesWhoWaitsAndThenSleeps) {
+  if (kHasOwnPlace<typename TestFixture::T>) GTEST_SKIP() << "its connections need no descriptor";
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
   rlimit few = before;

@@ -4,11 +4,14 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstddef>
+#include <functional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -22,6 +25,18 @@ namespace feedbench::transports::testing {
 /// A plain socket, the foreign peer of a transport under test: blocking to connect, then non-blocking.
 class RawSocket {
  public:
+  /// Where sockets are made, for transports that the kernel's loopback does not reach.
+  struct Place {
+    int name_space = -1;  ///< Network namespace of the sockets; -1: where the thread is.
+    std::string address = "127.0.0.1";  ///< Where they listen.
+    /// What a transport needs that does nothing unless it is polled: called while connect() waits.
+    std::function<void()> poll;
+  };
+  static Place& place() {
+    static Place here;
+    return here;
+  }
+
   RawSocket() = default;
   explicit RawSocket(int descriptor) : descriptor_(descriptor) {}
   RawSocket(RawSocket&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
@@ -35,8 +50,14 @@ class RawSocket {
   static RawSocket connect(const Endpoint& endpoint, int receive_buffer_bytes = 0) {
     RawSocket made = open(receive_buffer_bytes);
     sockaddr_in address = address_of(endpoint);
-    require(::connect(made.descriptor_, reinterpret_cast<sockaddr*>(&address), sizeof(address)),
-            "connect");
+    if (place().poll) require(::fcntl(made.descriptor_, F_SETFL, O_NONBLOCK), "fcntl");
+    const int result =
+        ::connect(made.descriptor_, reinterpret_cast<sockaddr*>(&address), sizeof(address));
+    if (result != 0 && place().poll && errno == EINPROGRESS) {
+      made.wait_for_connection();
+    } else {
+      require(result, "connect");
+    }
     const int on = 1;
     ::setsockopt(made.descriptor_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     require(::fcntl(made.descriptor_, F_SETFL, O_NONBLOCK), "fcntl");
@@ -45,7 +66,7 @@ class RawSocket {
 
   static RawSocket listen(int receive_buffer_bytes = 0) {
     RawSocket made = open(receive_buffer_bytes);
-    sockaddr_in address = address_of({});
+    sockaddr_in address = address_of({place().address, 0});
     require(::bind(made.descriptor_, reinterpret_cast<sockaddr*>(&address), sizeof(address)),
             "bind");
     require(::listen(made.descriptor_, 64), "listen");
@@ -62,7 +83,7 @@ class RawSocket {
     sockaddr_in address{};
     socklen_t bytes = sizeof(address);
     require(::getsockname(descriptor_, reinterpret_cast<sockaddr*>(&address), &bytes), "name");
-    return {"127.0.0.1", ntohs(address.sin_port)};
+    return {place().address, ntohs(address.sin_port)};
   }
   /// Waits for a connection.
   [[nodiscard]] RawSocket accept() const {
@@ -101,8 +122,26 @@ class RawSocket {
     ::inet_pton(AF_INET, endpoint.address.c_str(), &address.sin_addr);
     return address;
   }
+  void wait_for_connection() const {
+    for (pollfd writable{descriptor_, POLLOUT, 0}; ::poll(&writable, 1, 0) == 0;) place().poll();
+    int error = 0;
+    socklen_t bytes = sizeof(error);
+    require(::getsockopt(descriptor_, SOL_SOCKET, SO_ERROR, &error, &bytes), "SO_ERROR");
+    if (error != 0) throw std::system_error(error, std::generic_category(), "connect");
+  }
+  /// A socket belongs to the namespace that its thread was in.
+  static int make_socket() {
+    if (place().name_space < 0) return ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const RawSocket before(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+    require(::setns(place().name_space, CLONE_NEWNET), "setns");
+    const int made = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int reason = errno;
+    require(::setns(before.descriptor_, CLONE_NEWNET), "setns back");
+    errno = reason;
+    return made;
+  }
   static RawSocket open(int receive_buffer_bytes) {
-    RawSocket made(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    RawSocket made(make_socket());
     require(made.descriptor_, "socket");
     if (receive_buffer_bytes > 0) {
       require(::setsockopt(made.descriptor_, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes,
