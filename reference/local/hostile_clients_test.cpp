@@ -107,7 +107,6 @@ TEST_F(HostileClients, StoppedUnderLoadAndThenContinued) {
   const std::uint64_t before = venue_.numbered();
   stopped->kill(SIGCONT);
   serve(1000);
-  std::this_thread::sleep_for(200ms);
   stopped->kill(SIGTERM);
   unsigned long messages = 0;
   unsigned long missed = 0;

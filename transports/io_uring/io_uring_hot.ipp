@@ -327,8 +327,8 @@ void IoUringTransport::received(H& handler, std::uint32_t index, int result, std
     stamp(slot, message.header, stamps);
     deliver(handler, index, {static_cast<std::byte*>(message.to.iov_base), bytes}, stamps);
   }
+  const bool again = result > 0 || result == -ENOBUFS || result == -EINTR || result == -EAGAIN;
   if (slot.state == ConnectionState::open || slot.state == ConnectionState::failed) {
-    const bool again = result > 0 || result == -ENOBUFS || result == -EINTR || result == -EAGAIN;
     if (at_end || !again) {
       fail(index, at_end ? 0 : -result);
     } else if (result == -ENOBUFS && slot.readable) {
@@ -338,7 +338,7 @@ void IoUringTransport::received(H& handler, std::uint32_t index, int result, std
     } else if (!slot.receiving) {
       arm_receive(handler, index);
     }
-  } else if (handing_over && (at_end || (result < 0 && result != -ECANCELED))) {
+  } else if (handing_over && (at_end || (!again && result != -ECANCELED))) {
     const CloseInfo info = sockets::close_info(at_end ? 0 : -result);  // it has ended meanwhile
     slot.close_reason = info.reason;
     slot.close_error = info.os_error;
