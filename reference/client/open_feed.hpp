@@ -51,7 +51,8 @@ struct OpenFeed {
     return proxy_gap || last_values || !successors.empty() || (reader && reader->ready());
   }
 
-  /// As Pull says. Cost: FeedReader::next().
+  /// As Pull says; none, too, once where one log ends and the next begins, so that whoever reads several messages together
+  /// has them of one log. Cost: FeedReader::next().
   Pull next(Message& message, Gap& gap) {
     if (proxy_gap) [[unlikely]] {
       proxy_gap = false;
@@ -68,19 +69,19 @@ struct OpenFeed {
       if (pulled != Pull::none) [[likely]]
         return pulled;
       // A log has a successor when nothing more is published into it: it is drained now.
-      if (!successors.empty()) return go_to_successor(message, gap);
+      if (!successors.empty()) return go_to_successor();
     }
     return ended ? Pull::closed : Pull::none;
   }
 
  private:
-  [[gnu::cold]] Pull go_to_successor(Message& message, Gap& gap) {
+  [[gnu::cold]] Pull go_to_successor() {
     Successor& following = successors.front();
     if (!following.gap) following.reader.continue_after(*reader);
     proxy_gap = following.gap;
     reader.emplace(std::move(following.reader));
     successors.pop_front();
-    return next(message, gap);
+    return Pull::none;
   }
 };
 

@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <fcntl.h>
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -23,6 +22,7 @@
 #include "reference/client/packet_socket.hpp"
 #include "reference/local/control_session.hpp"
 #include "reference/local/proxy_state.hpp"
+#include "reference/local/succession.hpp"
 #include "transports/quiet_thread.hpp"
 
 namespace feedbench::local {
@@ -140,6 +140,12 @@ class ControlServer::Loop final : public Audience {
       }
       sessions_.push_back(std::move(session));
     }
+    if (users() > options_.clients_max)
+      return tl::make_unexpected(transports::Error{
+          fmt::format("take over from the running proxy: {} local clients are connected, and "
+                      "--local-clients-max is {}",
+                      users(), options_.clients_max),
+          0});
     note_log_level();
     taken_over_ = &state;
     return registry_.restore(state, bell_of(), now());
@@ -148,6 +154,7 @@ class ControlServer::Loop final : public Audience {
   void run() {
     go_.wait(false);
     idle_since_ = now();
+    const bool served_here = !stopping_;  // if not, others serve these clients
     if (!stopping_ && taken_over_ != nullptr) {
       listener_.own();
       registry_.go_on(*taken_over_, bell_of(), idle_since_);
@@ -171,7 +178,7 @@ class ControlServer::Loop final : public Audience {
       on_time();
       reap();
     }
-    if (!handed_over_) tell_all(Event::stopping, "the proxy stops");
+    if (!handed_over_ && served_here) tell_all(Event::stopping, "the proxy stops");
   }
 
   void tell(UserId user, const Head& head, const std::vector<std::string>& texts,
@@ -254,7 +261,7 @@ class ControlServer::Loop final : public Audience {
       if (::getsockopt(peer.get(), SOL_SOCKET, SO_PEERCRED, &who, &length) != 0 ||
           !admission_.admits(who)) {
         refuse(peer, Errc::not_allowed, "this proxy serves another user");
-      } else if (sessions_.size() >= options_.clients_max) {
+      } else if (sessions_.size() >= options_.clients_max + places_kept_for(who)) {
         refuse(peer, Errc::too_many,
                fmt::format("{} local clients are connected, which is the most this proxy takes",
                            sessions_.size()));
@@ -263,6 +270,18 @@ class ControlServer::Loop final : public Audience {
                                                              now() + options_.hello_timeout_ns));
       }
     }
+  }
+
+  /// Of the proxy's own user: for those who only look, or take over, however many clients there are.
+  static std::size_t places_kept_for(const ucred& peer) noexcept {
+    constexpr std::size_t kPlacesKept = 8;
+    return peer.uid == ::geteuid() || peer.uid == 0 ? kPlacesKept : 0;
+  }
+  [[nodiscard]] std::size_t users() const {
+    return static_cast<std::size_t>(
+        std::count_if(sessions_.begin(), sessions_.end(), [](const auto& session) {
+          return session->greeted && !session->monitor && !session->ended;
+        }));
   }
 
   void refuse(const rings::Descriptor& peer, Errc code, const std::string& why) {
@@ -366,11 +385,17 @@ class ControlServer::Loop final : public Audience {
     if (!is_client_name(packet.texts[0]))
       return refuse_it(Errc::bad_request,
                        "a client's name has 1 to 64 letters, digits and -_.: characters");
+    const bool monitor = (packet.head.values[2] & feedproxy::control::kHelloMonitor) != 0;
+    if (!monitor && users() >= options_.clients_max)
+      return refuse_it(
+          Errc::too_many,
+          fmt::format("{} local clients are connected, which is the most this proxy takes",
+                      users()));
     auto bell = ClientBell::create();
     if (!bell) return refuse_it(Errc::system, bell.error().message);
     session.name = packet.texts[0];
     session.greeted = true;
-    session.monitor = (packet.head.values[2] & feedproxy::control::kHelloMonitor) != 0;
+    session.monitor = monitor;
     session.bell = std::move(*bell);
     ++served;
     ++clients;
@@ -478,8 +503,8 @@ class ControlServer::Loop final : public Audience {
       return fail(session, packet.head.request, Errc::not_allowed,
                   "only the user whose proxy this is may replace it");
     spdlog::info("pid {} takes over", session.pid);
-    const auto limit_ms =
-        static_cast<std::int64_t>(std::min<std::uint64_t>(packet.head.values[0], 600'000));
+    const auto limit_ms = static_cast<std::int64_t>(
+        std::min<std::uint64_t>(packet.head.values[0], Succession::kLimitMs));
     successor_.emplace(
         Successor{session.id, packet.head.request, now() + limit_ms * 1'000'000, std::nullopt});
     FeedCommand command;
@@ -516,6 +541,19 @@ class ControlServer::Loop final : public Audience {
     if (session.ended) take_back();
   }
 
+  /// What stands in the state and stays this process's: a copy of each descriptor of each client would be too many.
+  struct Lent {
+    ProxyState& state;
+    ~Lent() {
+      static_cast<void>(state.local_listener.release());
+      for (ProxyState::Session& session : state.sessions) {
+        static_cast<void>(session.socket.release());
+        static_cast<void>(session.page.release());
+        static_cast<void>(session.doorbell.release());
+      }
+    }
+  };
+
   /// Everything has let go: puts it together, and gives it away.
   void hand_over(ControlSession& to, HandedFeeds& handed) {
     for (const auto& session : sessions_) {
@@ -528,7 +566,8 @@ class ControlServer::Loop final : public Audience {
     ProxyState& state = successor_->state.emplace();
     state.version = FEEDBENCH_VERSION;
     state.next_user = next_user_;
-    state.local_listener = duplicate(listener_.get());
+    const Lent lent{state};
+    state.local_listener = rings::Descriptor(listener_.get());
     state.listeners = std::move(handed.listeners);
     registry_.save(handed, now(), state);
     for (const auto& session : sessions_) {
@@ -540,20 +579,23 @@ class ControlServer::Loop final : public Audience {
       saved.uid = session->uid;
       saved.monitor = session->monitor;
       saved.log_level = session->log_level;
-      saved.socket = duplicate(session->socket.get());
+      saved.socket = rings::Descriptor(session->socket.get());
       if (session->greeted) {
-        saved.page = duplicate(session->bell->page_descriptor());
-        saved.doorbell = duplicate(session->bell->ringing_descriptor());
+        saved.page = rings::Descriptor(session->bell->page_descriptor());
+        saved.doorbell = rings::Descriptor(session->bell->ringing_descriptor());
       }
       state.sessions.push_back(std::move(saved));
     }
     std::vector<int> descriptors;
     const rings::Descriptor memory = memory_with(encode(state, descriptors));
-    if (!memory.valid()) return to.end("no memory for what it is to take over");
+    if (!memory.valid())
+      return to.end(std::string("what it is to take over cannot be put together: ") +
+                    std::strerror(errno));
     Head head;
     head.kind = static_cast<std::uint32_t>(Kind::done);
     head.request = successor_->request;
     head.values[0] = descriptors.size();
+    head.values[1] = static_cast<std::uint64_t>(::getpid());
     give(to, feedproxy::control::encode(head), {memory.get()});
     head.kind = static_cast<std::uint32_t>(Kind::handed);
     constexpr std::size_t kTogether = feedproxy::control::kDescriptorsMax;
@@ -563,9 +605,6 @@ class ControlServer::Loop final : public Audience {
            {descriptors.begin() + static_cast<std::ptrdiff_t>(at),
             descriptors.begin() + static_cast<std::ptrdiff_t>(end)});
     }
-  }
-  static rings::Descriptor duplicate(int fd) {
-    return rings::Descriptor(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
   }
   /// Sends one packet, waiting for room.
   void give(ControlSession& to, const std::string& packet, const std::vector<int>& descriptors) {
@@ -715,7 +754,7 @@ transports::Expected<std::unique_ptr<ControlServer>> ControlServer::create(
                       ? ListeningSocket::adopt(options.path, std::move(taken_over->local_listener))
                       : ListeningSocket::listen_at(options.path, admission.group.has_value());
   if (!listener) return tl::make_unexpected(listener.error());
-  if (admission.group &&
+  if (admission.group && taken_over == nullptr &&
       ::chown(options.path.c_str(), static_cast<uid_t>(-1), *admission.group) != 0)
     return refused("give it to group " + options.group + ": " + std::strerror(errno), errno);
   const std::string path = options.path;

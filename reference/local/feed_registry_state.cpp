@@ -59,6 +59,12 @@ void continue_from(ProxyState::Feed& feed, upstream::FeedParts& parts) {
 transports::Expected<void> FeedRegistry::restore(ProxyState& state, const BellOf& bell_of,
                                                  MonotonicInstant now) {
   next_feed_ = state.next_feed;
+  if (state.feeds.size() > options_.feeds_max)
+    return tl::make_unexpected(transports::Error{
+        fmt::format(
+            "take over from the running proxy: {} upstreams are open, and --feeds-max is {}",
+            state.feeds.size(), options_.feeds_max),
+        0});
   for (ProxyState::Feed& saved : state.feeds) {
     const auto refused = [&](const std::string& why) {
       return tl::make_unexpected(transports::Error{

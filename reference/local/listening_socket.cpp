@@ -104,7 +104,9 @@ transports::Expected<ListeningSocket> ListeningSocket::listen_at(const std::stri
     return tl::unexpected(refused(path, std::strerror(errno), errno));
   }
   struct stat status {};
-  if (::listen(fd, kListenBacklog) != 0 || ::lstat(path.c_str(), &status) != 0) {
+  // The mode of the path was the socket's less the umask: the group's bits come now.
+  const bool opened = !group_access || ::chmod(path.c_str(), 0660) == 0;
+  if (!opened || ::listen(fd, kListenBacklog) != 0 || ::lstat(path.c_str(), &status) != 0) {
     const int os_error = errno;
     ::unlink(path.c_str());
     return tl::unexpected(refused(path, std::strerror(os_error), os_error));

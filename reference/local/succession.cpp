@@ -58,6 +58,8 @@ transports::Expected<Received> receive(int socket, std::int64_t limit_ns) {
         return tl::make_unexpected(transports::Error{});
       case Transfer::would_block:
         break;
+      case Transfer::too_large:
+        return refused("not all of its descriptors fit into this process (raise ulimit -n)");
       default:
         return refused(std::strerror(errno), errno);
     }
@@ -116,7 +118,6 @@ transports::Expected<std::optional<Succession>> Succession::connect(const std::s
   const auto greeted = ask(socket, head, kAnswerNs, std::string_view("successor"), token);
   if (!greeted) return tl::make_unexpected(in_words(greeted.error()));
   made.pid_ = static_cast<int>(greeted->head.values[0]);
-  made.process_ = rings::Descriptor(static_cast<int>(::syscall(SYS_pidfd_open, made.pid_, 0)));
 
   head = {};
   head.kind = static_cast<std::uint32_t>(Kind::status);
@@ -135,11 +136,16 @@ transports::Expected<void> Succession::begin() {
   head.request = 3;
   head.values[0] = kLimitMs;
   auto given = ask(socket, head, kAnswerNs);
+  ended_ = !given && given.error().message.empty();
   if (!given) return tl::make_unexpected(in_words(given.error()));
+  // Another successor may have come between the greeting and this.
+  pid_ = static_cast<int>(given->head.values[1]);
+  process_ = rings::Descriptor(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
   const std::string bytes = read_whole(given->descriptors[0].get());
   std::vector<rings::Descriptor> descriptors;
   while (descriptors.size() < given->head.values[0]) {
     auto more = receive(socket, kAnswerNs);
+    ended_ = !more && more.error().message.empty();
     if (!more) return tl::make_unexpected(in_words(more.error()));
     if (static_cast<Kind>(more->head.kind) != Kind::handed || !more->descriptors[0].valid())
       return refused("what it hands over is not complete");
@@ -159,9 +165,11 @@ transports::Expected<void> Succession::complete() {
   const auto done = ask(socket_.get(), head, kAnswerNs);
   socket_.reset();
   if (done) return {};
-  // It may have been killed just now; then nobody but this process has what it had.
-  pollfd ended{process_.get(), POLLIN, 0};
-  if (process_.valid() && ::poll(&ended, 1, 0) == 1) return {};
+  // It may be ending, or have been killed; then nobody but this process has what it had. Its sockets close before it ends.
+  constexpr int kEndingMs = 3000;
+  if (done.error().message.empty() && process_.valid() &&
+      feedproxy::control::wait_for(process_.get(), POLLIN, kEndingMs))
+    return {};
   return tl::make_unexpected(
       done.error().message.empty()
           ? refused("it did not wait so long, and has taken everything back").value()

@@ -33,6 +33,8 @@ class Succession {
 
   /// errors: it is another version, or ended.
   transports::Expected<void> begin();
+  /// begin() failed because the running proxy ended: there may be another one now, or none.
+  [[nodiscard]] bool ended() const noexcept { return ended_; }
 
   [[nodiscard]] ProxyState& state() noexcept { return state_; }
   [[nodiscard]] int pid() const noexcept { return pid_; }
@@ -47,6 +49,7 @@ class Succession {
   rings::Descriptor process_;  // a pidfd
   int pid_ = 0;
   std::size_t feeds_ = 0;
+  bool ended_ = false;
   ProxyState state_;
 };
 

@@ -1,6 +1,7 @@
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -117,14 +118,21 @@ std::optional<local::Succession> take_over(const proxy::CommandLine& line,
                                            const proxy::ProxyConfig& config,
                                            local::LogSupply& logs) {
   if (!line.replace) return std::nullopt;
-  auto succession =
-      value_or_throw(local::Succession::connect(config.local_socket, local_token(config)));
-  if (!succession) {
-    spdlog::info("no proxy runs at {}: starting one", config.local_socket);
-    return succession;
+  std::optional<local::Succession> succession;
+  for (int tries = 0;; ++tries) {
+    succession =
+        value_or_throw(local::Succession::connect(config.local_socket, local_token(config)));
+    if (!succession) {
+      spdlog::info("no proxy runs at {}: starting one", config.local_socket);
+      return succession;
+    }
+    if (auto made = logs.make_in_advance(succession->feeds()); !made) throw made.error();
+    const auto begun = succession->begin();
+    if (begun) break;
+    logs.drop_spare();
+    if (!succession->ended() || tries == 10) throw begun.error();
+    ::usleep(100'000);  // it ended meanwhile: another one runs there, or none
   }
-  if (auto made = logs.make_in_advance(succession->feeds()); !made) throw made.error();
-  if (auto begun = succession->begin(); !begun) throw begun.error();
   spdlog::info("taking over from pid {} (version {})", succession->pid(),
                succession->state().version);
   return succession;
@@ -178,7 +186,16 @@ void set_up_log(const std::string& file, local::FeedPort& port) {
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %n %l: %v");
 }
 
+/// As many descriptors as this process may have: a local client takes three, a network client one.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int serve(const proxy::CommandLine& line) {
+  raise_descriptor_limit();
   proxy::ProxyConfig config = line.config;
   if (!config.local_socket.empty())
     config.local_socket = feedproxy::socket_path(config.local_socket);
@@ -213,9 +230,13 @@ int serve(const proxy::CommandLine& line) {
       {"epoll", proxy::run_on_epoll},
       {"io_uring", proxy::run_on_io_uring},
       {"xdp", proxy::run_on_xdp}};
+  std::uint64_t local_served = 0;
+  parts.ended = [&] {
+    if (!local_clients) return;
+    local_served = local_clients->served();
+    local_clients.reset();
+  };
   const int code = transports_by_name.at(config.transport)(parts);
-  const std::uint64_t local_served = local_clients ? local_clients->served() : 0;
-  local_clients.reset();
   if (configured) {
     const rings::ProxyStats& stats = configured->log.stats();
     status.event("stopped", {{"counters", counters(stats)}});

@@ -34,6 +34,8 @@ struct ProxyParts {
   /// Listening sockets taken over from another process; those of config.listen are used, others are closed.
   std::vector<rings::Descriptor>* listeners = nullptr;
   std::function<void()> serving = [] {};  ///< Called once, when everything listens.
+  /// Called once, at the end: nobody else may look at the upstreams' logs from here on.
+  std::function<void()> ended = [] {};
 };
 
 /// The data thread: upstreams, their logs and the WebSocket clients. The transport's handler, which sends each callback

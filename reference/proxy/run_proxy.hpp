@@ -58,7 +58,9 @@ int run_on(const ProxyParts& parts, const More&... more) {
     if constexpr (transports::HandsOver<T>) transport.hand_over_listeners();
     throw;
   }
-  return proxy.run();
+  const int code = proxy.run();
+  parts.ended();
+  return code;
 }
 
 }  // namespace feedbench::proxy

@@ -125,6 +125,7 @@ class UpstreamLink {
   /// connection is closed, and what follows says that a new one is needed.
   void hand_over() {
     handing_over_ = true;
+    if (state_ == State::adopting) return;  // on_open() follows at once, and this again
     const bool can_go_on = !tls_ || tls_->can_give_away();
     if (state_ != State::live || !can_go_on || !transports::HandsOver<T>) {
       stop();
@@ -369,6 +370,7 @@ class UpstreamLink {
     if (!sending_.empty()) send_now();
     take_copied(websocket::as_bytes(handed.unfinished), {});
     if (tls_ && wants_input()) decrypt({});  // what the process before had not opened
+    if (handing_over_ && state_ == State::live) hand_over();
   }
 
   [[nodiscard]] bool wants_input() const noexcept {

@@ -150,8 +150,6 @@ struct fp_client {
   struct FeedLog {
     fp_feed feed = 0;
     fp_log* log = nullptr;
-    /// The feed reads another one now. Kept until the feed is read again: the messages just handed out lie in it.
-    bool stale = false;
   };
 
   fp_client(std::string name, feedproxy::ClientOptions options)
@@ -162,12 +160,13 @@ struct fp_client {
     for (const FeedLog& each : logs) fp_log_release(each.log);
   }
 
-  /// What of a feed's log is held; null: nothing yet. Lets go of one that the last call gave up.
+  /// What of a feed's log is held; null: nothing yet. Lets go of one that the feed does not read any more: the messages
+  /// handed out last lay in it.
   FeedLog* log_of(fp_feed feed) noexcept {
     for (FeedLog& each : logs) {
       if (each.feed != feed) continue;
-      if (each.stale) fp_log_release(std::exchange(each.log, nullptr));
-      each.stale = false;
+      if (each.log != nullptr && each.log->mapped != client.log(feed))
+        fp_log_release(std::exchange(each.log, nullptr));
       return &each;
     }
     return nullptr;
@@ -175,7 +174,7 @@ struct fp_client {
   /// Holds the log of a message just taken.
   FeedLog* hold_log(fp_feed feed) {
     FeedLog* of = log_of(feed);
-    if (of == nullptr) of = &logs.emplace_back(FeedLog{feed, nullptr, false});
+    if (of == nullptr) of = &logs.emplace_back(FeedLog{feed, nullptr});
     if (of->log != nullptr) return of;
     auto made = std::make_unique<fp_log>();
     made->mapped = client.log(feed);
@@ -451,7 +450,6 @@ fp_pull fp_read(fp_client* client, fp_feed feed, fp_message* messages, size_t me
     }
     if (pulled != FP_PULL_GAP) return;
     tell(missing, *gap);
-    if (log != nullptr) log->stale = missing.reason == feedproxy::GapReason::proxy_lost;
   });
   return error == FP_OK ? pulled : FP_PULL_ERROR;
 }

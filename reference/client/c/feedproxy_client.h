@@ -192,7 +192,8 @@ typedef enum fp_notice_kind {
   FP_NOTICE_CLOSED = 5,         /* feed; text: why. For good: what is left in the log can still be read. */
   FP_NOTICE_PROXY_LOST = 6,     /* text */
   FP_NOTICE_PROXY_BACK = 7,     /* The feeds are being opened again. */
-  FP_NOTICE_LOG = 8             /* level, text: a line of the proxy's log. */
+  FP_NOTICE_LOG = 8,            /* level, text: a line of the proxy's log. */
+  FP_NOTICE_PROXY_REPLACED = 9  /* text: its version. Another process goes on with everything. */
 } fp_notice_kind;
 
 typedef struct fp_notice {

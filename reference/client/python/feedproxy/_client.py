@@ -65,6 +65,10 @@ class NoticeKind(enum.IntEnum):
     PROXY_LOST = 6
     PROXY_BACK = 7  #: The feeds are being opened again.
     LOG = 8  #: A line of the proxy's log.
+    PROXY_REPLACED = 9  #: Another process goes on with everything; text: its version.
+
+
+_NOTICE_KINDS = frozenset(NoticeKind)
 
 
 @dataclass(frozen=True)
@@ -239,6 +243,8 @@ class Client:
             if request:
                 self._take_answer(raw)
                 continue
+            if kind not in _NOTICE_KINDS:
+                continue  # of a newer library
             notice = Notice(NoticeKind(kind), self._feeds.get(feed), LogLevel(level) if kind == NoticeKind.LOG else None, text)
             if self.on_notice is None:
                 self._notices.append(notice)
