@@ -480,6 +480,41 @@ TEST_F(LocalClients, StatusTellsWhoReadsWhat) {
   EXPECT_EQ(status.find("secret"), std::string::npos) << "a token was shown";
 }
 
+TEST_F(LocalClients, AProxyThatStopsWhileItIsAskedForItsStatusStops) {
+  ScriptedVenue venue;
+  auto reader = client("reader");
+  for (int i = 0; i < 4; ++i) reader->open({.url = venue.url("/" + std::to_string(i))});
+  // Not detached, so that its end can be seen.
+  std::vector<std::string> words = successor();
+  std::erase(words, "--detach");
+  testing::Process proxy(words);
+  Notice notice;
+  ASSERT_TRUE(testing::next_notice(*reader, Notice::Kind::proxy_replaced, notice));
+  proxy_pid_ = -1;
+  std::vector<std::thread> asking;
+  for (int i = 0; i < 3; ++i)
+    asking.emplace_back([&, i] {
+      Client curious("curious" + std::to_string(i), options_);
+      while (code_of([&] { curious.status(); }) == Errc::ok) {
+      }
+    });
+  std::this_thread::sleep_for(50ms);
+  proxy.kill(SIGTERM);
+  EXPECT_EQ(proxy.wait(), 0);
+  for (std::thread& each : asking) each.join();
+}
+
+TEST_F(LocalClients, AGroupsMembersMayComeWhateverTheUmask) {
+  options_.spawn.insert(options_.spawn.end(),
+                        {"--local-group", "daemon", "--allow-open", "ws://127.0.0.1"});
+  const mode_t before = ::umask(0077);
+  auto reader = client("reader");
+  ::umask(before);
+  struct stat status {};
+  ASSERT_EQ(::stat(options_.path.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0660u);
+}
+
 TEST_F(LocalClients, TheProxysLogComesIfAskedFor) {
   ScriptedVenue venue;
   auto reader = client("reader");

@@ -352,6 +352,56 @@ TEST_F(Replace, AMonitorWatchesTheNewOne) {
   Reading(*reader, feed).until_number(venue.numbered());
 }
 
+TEST_F(Replace, TwoSuccessorsAtOnceComeOneAfterTheOther) {
+  ScriptedVenue venue;
+  auto reader = client("reader");
+  const auto feed = reader->open({.url = venue.url()}).feed;
+  Reading reading(*reader, feed);
+  Publishing publishing(venue, 100);
+  for (int i = 0; i < 10; ++i) {
+    Process one(successor());
+    Process two(successor());
+    EXPECT_EQ(one.wait(), 0);
+    EXPECT_EQ(two.wait(), 0);
+    reading.until_number(venue.numbered());
+  }
+  publishing.stop();
+  client("who");
+  reading.until_number(venue.numbered());
+  EXPECT_EQ(reading.gaps, 0u);
+  EXPECT_EQ(venue.connections_ever(), 1u);
+}
+
+TEST_F(Replace, LimitsThatAreExceededAlreadyAreRefusedAndNothingHappens) {
+  ScriptedVenue venue;
+  auto one = client("one");
+  auto two = client("two");
+  const auto feed = one->open({.url = venue.url("/1")}).feed;
+  one->open({.url = venue.url("/2")});
+  Notice notice;
+  for (const char* const limit : {"--feeds-max", "--local-clients-max"})
+    EXPECT_NE(Process(successor({limit, "1"})).wait(), 0) << limit;
+  venue.publish_numbered(10, 100);
+  Reading reading(*one, feed);
+  reading.until_number(10);
+  EXPECT_EQ(reading.gaps, 0u);
+  EXPECT_EQ(venue.connections_ever(), 2u);
+  EXPECT_EQ(code_of([&] { two->status(); }), Errc::ok);
+}
+
+TEST_F(Replace, AFullProxyCanBeReplaced) {
+  options_.spawn.insert(options_.spawn.end(), {"--local-clients-max", "2"});
+  auto one = client("one");
+  auto two = client("two");
+  EXPECT_EQ(code_of([&] { client("three"); }), Errc::too_many);
+  const int before = one->server_pid();
+  EXPECT_EQ(Process(successor()).wait(), 0);
+  Notice notice;
+  ASSERT_TRUE(testing::next_notice(*one, Notice::Kind::proxy_replaced, notice));
+  proxy_pid_ = one->server_pid();
+  EXPECT_NE(proxy_pid_, before);
+}
+
 TEST_F(Replace, LeavesNothingBehind) {
   ScriptedVenue venue;
   auto reader = client("reader");

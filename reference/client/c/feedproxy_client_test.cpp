@@ -505,5 +505,56 @@ TEST_F(CInterface, ExportsItsFunctionsAndNothingElse) {
   EXPECT_EQ(functions, 33);
 }
 
+TEST_F(CInterface, MessagesAndTheirLogsOutliveReplacementsOfTheProxy) {
+  ScriptedVenue venue;
+  const Handle client = create();
+  const fp_feed feed = open(client.get(), venue);
+  std::vector<fp_log*> kept;
+  std::vector<std::pair<const std::uint8_t*, std::string>> payloads;
+  std::vector<std::uint64_t> offsets;
+  std::uint64_t number = 0;
+  for (int round = 0; round < 4; ++round) {
+    if (round > 0) {
+      venue.publish_numbered(10,
+                             100);  // some of it is read from the log before, some from the next
+      ASSERT_EQ(replace(), 0);
+    }
+    venue.publish_numbered(10, 100);
+    // Room for more than one log has: all messages of one call are of one log all the same.
+    while (number < venue.numbered()) {
+      std::array<fp_message, 64> messages;
+      std::size_t count = 0;
+      fp_gap gap;
+      const fp_pull pulled =
+          fp_read(client.get(), feed, messages.data(), messages.size(), &count, &gap);
+      ASSERT_TRUE(pulled == FP_PULL_NONE || pulled == FP_PULL_MESSAGE) << pulled;
+      for (std::size_t i = 0; i < count; ++i) {
+        EXPECT_EQ(messages[i].log, messages[0].log);
+        EXPECT_EQ(fp_message_intact(&messages[i]), 1);
+        EXPECT_EQ(messages[i].sequence, ++number);
+        EXPECT_TRUE(text_of(messages[i]).starts_with("{\"n\":" + std::to_string(number) + ","));
+      }
+      if (count > 0) {
+        kept.push_back(fp_log_retain(messages[0].log));
+        payloads.emplace_back(messages[0].payload, text_of(messages[0]));
+        offsets.push_back(messages[0].offset);
+      } else {
+        fp_wait(client.get(), feed, kSecondNs / 10);
+      }
+    }
+  }
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    EXPECT_EQ(std::memcmp(payloads[i].first, payloads[i].second.data(), payloads[i].second.size()),
+              0);
+    EXPECT_EQ(fp_log_intact(kept[i], offsets[i]), 1);
+    fp_log_release(kept[i]);
+  }
+  fp_notice notice{};
+  int replaced = 0;
+  while (fp_next_notice(client.get(), &notice) == 1)
+    replaced += notice.kind == FP_NOTICE_PROXY_REPLACED ? 1 : 0;
+  EXPECT_EQ(replaced, 3);
+}
+
 }  // namespace
 }  // namespace feedbench::local

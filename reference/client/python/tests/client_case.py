@@ -3,6 +3,7 @@ import contextlib
 import os
 import pathlib
 import signal
+import subprocess
 import threading
 import time
 
@@ -60,6 +61,12 @@ class ClientTest(ProgramTest):
         self.proxies.add(made.server_pid)
         self.addCleanup(made.close)
         return made
+
+    def replace(self) -> None:
+        """Another proxy takes over from the running one."""
+        command = [*self.spawn(), "--local-socket", self.path, "--replace", "--detach"]
+        self.assertEqual(subprocess.run(list(map(str, command)), check=False).returncode, 0)
+        self.client("who").close()  # to know its number
 
     def open(self, client, target: str = "/feed", exchange=None, **options):
         """(feed, the venue's end); for the first client of this URL."""

@@ -28,6 +28,24 @@ class Messages(ClientTest):
             self.assertEqual(found, texts)
             self.assertEqual((each.gaps, each.missed), (0, 0))
 
+    def test_messages_that_are_kept_outlive_replacements_of_the_proxy(self):
+        client = self.client()
+        feed, upstream = self.open(client)
+        kept = []
+        for turn in range(4):
+            if turn:
+                self.replace()
+            self.publish(upstream, *(f"message {turn} {i}" for i in range(10)))
+            while len(kept) < (turn + 1) * 10:
+                kept += feed.read(100)
+        self.assertEqual([bytes(each.payload).decode() for each in kept],
+                         [f"message {turn} {i}" for turn in range(4) for i in range(10)])
+        self.assertEqual([each.sequence for each in kept], list(range(1, 41)))
+        self.assertTrue(all(each.intact for each in kept))
+        self.assertEqual(feed.gaps, 0)
+        kinds = [notice.kind for notice in client.notices()]
+        self.assertEqual(kinds.count(feedproxy.NoticeKind.PROXY_REPLACED), 3)
+
     def test_reading_in_any_way_goes_on_where_the_last_one_stopped(self):
         feed, upstream = self.open(self.client())
         self.publish(upstream, *map(str, range(300)))
