@@ -35,9 +35,16 @@ class WakeList {
   void ring() noexcept {
     if (bells_.empty()) return;
     feedproxy::order_store_before_look();
-    for (std::size_t i = 0; i < words_.size(); ++i)
-      if (words_[i]->load(std::memory_order_relaxed) != 0) [[unlikely]]
-        bells_[i]->ring();
+    // Four at a time: it is the branches that cost, and none of them sleeps as a rule.
+    constexpr auto kRelaxed = std::memory_order_relaxed;
+    const auto* const* const words = words_.data();
+    const std::size_t count = words_.size();
+    std::size_t i = 0;
+    for (; i + 4 <= count; i += 4)
+      if ((words[i]->load(kRelaxed) | words[i + 1]->load(kRelaxed) | words[i + 2]->load(kRelaxed) |
+           words[i + 3]->load(kRelaxed)) != 0) [[unlikely]]
+        for (std::size_t j = i; j < i + 4; ++j) bells_[j]->ring();
+    for (; i < count; ++i) bells_[i]->ring();
   }
 
  private:
