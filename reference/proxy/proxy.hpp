@@ -180,7 +180,8 @@ class Proxy {
     activity_.upstream_ready(feed.log().stats(), transport_.now());
   }
   void feed_handed_over(ProxyFeed& feed, upstream::HandedLink link) {
-    handed_->feeds.push_back({feed.id(), feed.log().head_sequence(), std::move(link)});
+    // A feed that was being removed may let go when the others have been handed over already.
+    if (handed_) handed_->feeds.push_back({feed.id(), feed.log().head_sequence(), std::move(link)});
   }
   void feed_answer(ProxyFeed& feed, std::string_view text) {
     tell(feed, FeedEvent::Kind::answer, std::string(text));
