@@ -108,6 +108,11 @@ tl::unexpected<Error> give_up(int descriptor, std::string_view what, const std::
 
 }  // namespace
 
+Expected<void> require_numeric(std::string_view what, const Endpoint& endpoint) {
+  if (auto address = parse(what, endpoint); !address) return tl::unexpected(address.error());
+  return {};
+}
+
 Error make_error(std::string_view what, std::string_view detail, int os_error,
                  std::string_view hint) {
   std::string message(what);

@@ -23,6 +23,9 @@ struct Connecting {
   bool established = false;  ///< connect() returned 0.
 };
 
+/// errors: `endpoint` has no numeric address. what: what is being tried, for the message.
+Expected<void> require_numeric(std::string_view what, const Endpoint& endpoint);
+
 /// Listens on `endpoint`; accepted sockets inherit `options`. errors: bad address, port in use, no
 /// permission.
 Expected<Listening> listen(std::string_view transport, const Endpoint& endpoint,

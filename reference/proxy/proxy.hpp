@@ -83,6 +83,11 @@ class Proxy {
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;
 
+  /// Ends as after a stop signal: tells everybody, then turn() says false.
+  void stop() {
+    if (!stopping_) begin_stop(transport_.now());
+  }
+
   /// One turn of the event loop: what is ready, then what is due. false: stopped, everything is closed.
   bool turn() {
     const bool spin = parts_.config.wait == transports::Wait::spin;
@@ -101,7 +106,7 @@ class Proxy {
     }
     if (resolved_->waiting()) take_resolved();
     const transports::MonotonicInstant now = transport_.now();
-    if (program::StopSignals::requested() && !stopping_) begin_stop(now);
+    if (program::StopSignals::requested()) stop();
     return now < next_due() || tick(now);
   }
 
@@ -253,10 +258,7 @@ class Proxy {
     if (command.kind == FeedCommand::Kind::add) return add(command);
     if (command.kind == FeedCommand::Kind::hand_over) return hand_over();
     if (command.kind == FeedCommand::Kind::take_back) return take_back(*command.handed);
-    if (command.kind == FeedCommand::Kind::stop) {
-      if (!stopping_) begin_stop(transport_.now());
-      return;
-    }
+    if (command.kind == FeedCommand::Kind::stop) return stop();
     Slot* const slot = find(command.feed);
     if (slot == nullptr) return;
     FeedEvent event;

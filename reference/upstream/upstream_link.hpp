@@ -41,6 +41,9 @@ struct LinkOptions {
   std::vector<std::string> subprotocols = {};       ///< Offered in the handshake.
   std::vector<websocket::HttpHeader> headers = {};  ///< Sent in the handshake.
   std::uint64_t seed = 1;                           ///< Of the backoff's jitter.
+  /// Take mask and handshake keys from `seed` too, instead of from the kernel: for simulations alone, whose every byte is
+  /// to come again. On a network such keys would be guessed.
+  bool reproducible = false;
 };
 
 /// What a message for the venue came to.
@@ -75,7 +78,9 @@ class UpstreamLink {
         owner_(owner),
         options_(std::move(options)),
         tls_context_(tls),
-        backoff_(options_.backoff_first_ns, options_.backoff_longest_ns, options_.seed) {}
+        backoff_(options_.backoff_first_ns, options_.backoff_longest_ns, options_.seed),
+        mask_keys_(options_.reproducible ? websocket::MaskKeys(options_.seed)
+                                         : websocket::MaskKeys()) {}
 
   [[nodiscard]] bool owns(Conn conn) const noexcept { return conn == conn_; }
   [[nodiscard]] Conn conn() const noexcept { return conn_; }
@@ -182,7 +187,8 @@ class UpstreamLink {
     if (state_ == State::adopting) return go_on();
     auto handshake =
         websocket::ClientHandshake::create({options_.url.host_header(), options_.url.target,
-                                            options_.subprotocols, options_.headers, kHeadBytes});
+                                            options_.subprotocols, options_.headers, kHeadBytes,
+                                            handshake_nonce()});
     auto login = venues::UpstreamLogin::create(options_.login);
     if (!handshake) return refuse(handshake.error().message);
     if (!login) return refuse(login.error().message);
@@ -305,6 +311,16 @@ class UpstreamLink {
     if (options_.login.venue != venues::Venue::alpaca) return false;
     const int code = venues::alpaca::control_of(text).code;
     return code == 404 || code == 406 || code == 407;
+  }
+
+  /// Empty: the handshake draws its own.
+  std::string handshake_nonce() {
+    std::string nonce;
+    for (std::size_t i = 0; options_.reproducible && i < 4; ++i) {
+      const websocket::MaskKey key = mask_keys_.next();
+      nonce.append(reinterpret_cast<const char*>(&key), sizeof(key));
+    }
+    return nonce;
   }
 
   [[nodiscard]] transports::ConnOptions connection_options() const noexcept {

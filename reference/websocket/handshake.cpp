@@ -125,7 +125,10 @@ transports::Expected<ClientHandshake> ClientHandshake::create(ClientHandshakeOpt
                       "\" must begin with / and hold graphic ASCII only");
   }
   ClientHandshake handshake;
-  const std::string key = random_key();
+  const std::string key =
+      options.nonce.empty()
+          ? random_key()
+          : base64({reinterpret_cast<const unsigned char*>(options.nonce.data()), options.nonce.size()});
   handshake.accept_ = websocket_accept(key);
   std::string& request = handshake.request_;
   request = "GET " + options.target + " HTTP/1.1\r\n";

@@ -42,6 +42,8 @@ struct ClientHandshakeOptions {
   /// Sent as they stand: Origin, Authorization, User-Agent...
   std::vector<HttpHeader> headers = {};
   std::size_t head_bytes_max = 16384;  ///< A longer response head fails.
+  /// The 16 bytes of Sec-WebSocket-Key; empty: from getrandom(2). A fixed one is for reproducible runs alone.
+  std::string nonce = {};
 };
 
 /// Client: send request(), feed what comes back until it is done or failed.

@@ -12,6 +12,7 @@
 #include "transports/epoll/epoll_transport.hpp"
 #include "transports/io_uring/io_uring_transport.hpp"
 #include "transports/select/select_transport.hpp"
+#include "transports/sim/testing/shared_network_sim.hpp"
 #include "transports/testing/chop_transport.hpp"
 #include "transports/testing/delay_transport.hpp"
 #include "transports/testing/raw_socket.hpp"
@@ -64,12 +65,16 @@ using Implementations = ::testing::Types<
     Subject<EpollTransport, Wait::spin>, Subject<EpollTransport, Wait::block>,
     Subject<IoUringTransport, Wait::spin>, Subject<IoUringTransport, Wait::block>,
     Subject<xdp::testing::VethXdp, Wait::spin>, Subject<xdp::testing::VethXdp, Wait::block>,
+    Subject<sim::testing::SharedNetworkSim, Wait::spin>,
+    Subject<sim::testing::SharedNetworkSim, Wait::block>,
     // The same under conditions that are rare in life.
     Subject<CooperativeIoUring, Wait::spin>, Subject<CrampedIoUring, Wait::block>,
     Subject<CrampedEpoll, Wait::spin>, Subject<LateAck<EpollTransport>, Wait::spin>,
     Subject<LateAck<SelectTransport>, Wait::block>, Subject<LateAck<IoUringTransport>, Wait::block>,
     Subject<LateAck<CrampedEpoll>, Wait::block>, Subject<xdp::testing::CrampedXdp, Wait::spin>,
     Subject<xdp::testing::CrampedXdp, Wait::block>,
+    Subject<sim::testing::CrampedSim, Wait::spin>, Subject<sim::testing::CrampedSim, Wait::block>,
+    Subject<LateAck<sim::testing::SharedNetworkSim>, Wait::block>,
     // Decorated.
     Subject<ChopTransport<EpollTransport>, Wait::spin>,
     Subject<ChopTransport<IoUringTransport>, Wait::block>,
@@ -82,7 +87,12 @@ template <class T>
 inline constexpr bool kAcksLate<LateAck<T>> = true;
 /// True for a transport that lives on a network of its own.
 template <class T>
-inline constexpr bool kHasOwnPlace = std::is_base_of_v<XdpTransport, T>;
+inline constexpr bool kHasOwnPlace = requires {
+  T::why_not();
+};
+/// True for a transport that the kernel knows nothing of.
+template <class T>
+inline constexpr bool kIsSimulated = T::name() == "sim";
 template <class T>
 inline constexpr bool kIsDelayed = false;
 template <class T>

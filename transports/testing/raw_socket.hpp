@@ -18,11 +18,13 @@
 #include <system_error>
 #include <utility>
 
+#include "transports/sim/network.hpp"
 #include "transports/transport.hpp"
 
 namespace feedbench::transports::testing {
 
-/// A plain socket, the foreign peer of a transport under test: blocking to connect, then non-blocking.
+/// A plain socket, the foreign peer of a transport under test: blocking to connect, then non-blocking. On a simulated
+/// network an end of it that does the same.
 class RawSocket {
  public:
   /// Where sockets are made, for transports that the kernel's loopback does not reach.
@@ -31,6 +33,7 @@ class RawSocket {
     std::string address = "127.0.0.1";  ///< Where they listen.
     /// What a transport needs that does nothing unless it is polled: called while connect() waits.
     std::function<void()> poll;
+    sim::Network* simulated = nullptr;  ///< Sockets are ends of this network.
   };
   static Place& place() {
     static Place here;
@@ -39,15 +42,21 @@ class RawSocket {
 
   RawSocket() = default;
   explicit RawSocket(int descriptor) : descriptor_(descriptor) {}
-  RawSocket(RawSocket&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  RawSocket(RawSocket&& other) noexcept
+      : descriptor_(std::exchange(other.descriptor_, -1)),
+        end_(std::exchange(other.end_, {})),
+        listens_(std::exchange(other.listens_, {})) {}
   RawSocket& operator=(RawSocket&& other) noexcept {
     std::swap(descriptor_, other.descriptor_);
+    std::swap(end_, other.end_);
+    std::swap(listens_, other.listens_);
     return *this;
   }
   ~RawSocket() { close(); }
 
   /// receive_buffer_bytes: 0 keeps the default. errors: throws std::system_error.
   static RawSocket connect(const Endpoint& endpoint, int receive_buffer_bytes = 0) {
+    if (network() != nullptr) return connect_simulated(endpoint, receive_buffer_bytes);
     RawSocket made = open(receive_buffer_bytes);
     sockaddr_in address = address_of(endpoint);
     if (place().poll) require(::fcntl(made.descriptor_, F_SETFL, O_NONBLOCK), "fcntl");
@@ -65,6 +74,12 @@ class RawSocket {
   }
 
   static RawSocket listen(int receive_buffer_bytes = 0) {
+    if (network() != nullptr) {
+      RawSocket made;
+      made.listens_ = *network()->listen("listen", {place().address, 0}, nullptr,
+                                         {.receive_buffer_bytes = receive_buffer_bytes});
+      return made;
+    }
     RawSocket made = open(receive_buffer_bytes);
     sockaddr_in address = address_of({place().address, 0});
     require(::bind(made.descriptor_, reinterpret_cast<sockaddr*>(&address), sizeof(address)),
@@ -74,12 +89,14 @@ class RawSocket {
   }
   /// What it has sent and the other end has not acknowledged.
   [[nodiscard]] std::uint32_t segments_unacknowledged() const {
+    if (end_.valid()) return network()->unacknowledged(end_) ? 1 : 0;
     tcp_info info{};
     socklen_t bytes = sizeof(info);
     require(::getsockopt(descriptor_, IPPROTO_TCP, TCP_INFO, &info, &bytes), "TCP_INFO");
     return info.tcpi_unacked;
   }
   [[nodiscard]] Endpoint endpoint() const {
+    if (network() != nullptr) return listens_;
     sockaddr_in address{};
     socklen_t bytes = sizeof(address);
     require(::getsockname(descriptor_, reinterpret_cast<sockaddr*>(&address), &bytes), "name");
@@ -87,6 +104,11 @@ class RawSocket {
   }
   /// Waits for a connection.
   [[nodiscard]] RawSocket accept() const {
+    if (network() != nullptr) {
+      RawSocket made;
+      while (!(made.end_ = network()->accept(listens_)).valid()) place().poll();
+      return made;
+    }
     const int descriptor = ::accept4(descriptor_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     require(descriptor < 0 ? -1 : 0, "accept");
     return RawSocket(descriptor);
@@ -94,22 +116,34 @@ class RawSocket {
 
   /// returns what send() and recv() return, -1 when they would wait.
   ssize_t send(std::span<const std::byte> bytes) const {
+    if (end_.valid()) return send_simulated(bytes);
     return ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
   }
   ssize_t receive(std::span<std::byte> space) const {
+    if (end_.valid()) return receive_simulated(space);
     return ::recv(descriptor_, space.data(), space.size(), 0);
   }
-  void finish_sending() const { ::shutdown(descriptor_, SHUT_WR); }
+  void finish_sending() const {
+    if (end_.valid()) return network()->finish_writing(end_);
+    ::shutdown(descriptor_, SHUT_WR);
+  }
   void close() {
+    if (end_.valid()) network()->close(std::exchange(end_, {}));
+    if (!listens_.address.empty() && listens_.port != 0)
+      network()->stop_listening(std::exchange(listens_, {}));
     if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
   }
   /// Closes with RST.
   void reset() {
+    if (end_.valid()) {
+      network()->reset(std::exchange(end_, {}));
+      return network()->deliver_due();
+    }
     const linger at_once{.l_onoff = 1, .l_linger = 0};
     ::setsockopt(descriptor_, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
     close();
   }
-  [[nodiscard]] bool is_open() const { return descriptor_ >= 0; }
+  [[nodiscard]] bool is_open() const { return descriptor_ >= 0 || end_.valid(); }
 
  private:
   static void require(int result, const char* what) {
@@ -121,6 +155,35 @@ class RawSocket {
     address.sin_port = htons(endpoint.port);
     ::inet_pton(AF_INET, endpoint.address.c_str(), &address.sin_addr);
     return address;
+  }
+  static sim::Network* network() { return place().simulated; }
+  static RawSocket connect_simulated(const Endpoint& endpoint, int receive_buffer_bytes) {
+    RawSocket made;
+    made.end_ = *network()->connect("connect", endpoint, nullptr, 0,
+                                    {.receive_buffer_bytes = receive_buffer_bytes});
+    while (network()->state(made.end_) == sim::EndState::connecting) place().poll();
+    if (network()->state(made.end_) == sim::EndState::refused)
+      throw std::system_error(ECONNREFUSED, std::generic_category(), "connect");
+    return made;
+  }
+  static ssize_t failed(int os_error) {
+    errno = os_error;
+    return -1;
+  }
+  ssize_t send_simulated(std::span<const std::byte> bytes) const {
+    network()->deliver_due();
+    if (network()->broken(end_)) return failed(ECONNRESET);
+    const ConstRange range{bytes.data(), bytes.size()};
+    const std::size_t taken = network()->write(end_, {&range, 1}, true);
+    return taken == 0 ? failed(EAGAIN) : static_cast<ssize_t>(taken);
+  }
+  ssize_t receive_simulated(std::span<std::byte> space) const {
+    network()->deliver_due();
+    if (const std::size_t got = network()->read(end_, space); got != 0)
+      return static_cast<ssize_t>(got);
+    const sim::EndState state = network()->state(end_);
+    if (state == sim::EndState::finished) return 0;
+    return failed(state == sim::EndState::open ? EAGAIN : ECONNRESET);
   }
   void wait_for_connection() const {
     for (pollfd writable{descriptor_, POLLOUT, 0}; ::poll(&writable, 1, 0) == 0;) place().poll();
@@ -151,6 +214,8 @@ class RawSocket {
     return made;
   }
   int descriptor_ = -1;
+  sim::EndId end_;           // of a simulated network
+  Endpoint listens_{"", 0};  // likewise
 };
 
 }  // namespace feedbench::transports::testing
