@@ -1,9 +1,6 @@
 #include "transports/available.hpp"
 
-#include <net/if.h>
 #include <sched.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 
 #include <cerrno>
 #include <exception>
@@ -14,6 +11,7 @@
 
 #include "transports/epoll/epoll_transport.hpp"
 #include "transports/io_uring/io_uring_transport.hpp"
+#include "transports/loopback_pair.hpp"
 #include "transports/select/select_transport.hpp"
 #include "transports/sockets.hpp"
 #include "transports/xdp/xdp_transport.hpp"
@@ -77,15 +75,6 @@ TransportInfo try_out(const Endpoint& at, const More&... more) {
     info.reason = error.what();
   }
   return info;
-}
-
-/// Brings the loopback interface of the thread's network namespace up. returns 0 or an errno.
-int bring_loopback_up() {
-  const sockets::Descriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  ifreq request{};
-  std::string_view("lo").copy(request.ifr_name, IFNAMSIZ - 1);
-  request.ifr_flags = IFF_UP;
-  return ::ioctl(socket.get(), SIOCSIFFLAGS, &request) == 0 ? 0 : errno;
 }
 
 /// On the loopback interface of a network namespace that only this thread is in: no interface of the

@@ -1,0 +1,72 @@
+#include "transports/epoll/epoll_features.hpp"
+
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <ctime>
+
+#include "transports/rings/descriptor.hpp"
+
+namespace feedbench::transports {
+namespace {
+
+/// struct epoll_params, which older headers do not have (Linux 6.9).
+struct BusyPollParameters {
+  std::uint32_t busy_poll_us = 0;
+  std::uint16_t busy_poll_budget = 0;
+  std::uint8_t prefer_busy_poll = 0;
+  std::uint8_t padding = 0;
+};
+static_assert(sizeof(BusyPollParameters) == 8);
+constexpr unsigned long kSetParameters = _IOW(0x8A, 0x01, BusyPollParameters);  // EPIOCSPARAMS
+constexpr unsigned long kGetParameters = _IOR(0x8A, 0x02, BusyPollParameters);  // EPIOCGPARAMS
+
+void try_precise_wait(int epoll, KernelFeature& feature) {
+  epoll_event event{};
+  const timespec at_once{};
+  if (::epoll_pwait2(epoll, &event, 1, &at_once, nullptr) == 0) return feature.works();
+  feature.fails(errno == ENOSYS ? "this kernel does not know it: deadlines are rounded up to 1 ms"
+                                : explain_errno(errno),
+                errno);
+}
+
+void try_busy_poll(int epoll, KernelFeature& feature) {
+  const BusyPollParameters wanted{50, 8, 0, 0};
+  BusyPollParameters got;
+  if (::ioctl(epoll, kSetParameters, &wanted) != 0) {
+    const bool unknown = errno == ENOTTY || errno == EINVAL;
+    return feature.fails(
+        unknown ? "this kernel does not know it" : "refused: " + explain_errno(errno), errno);
+  }
+  if (::ioctl(epoll, kGetParameters, &got) != 0 || got.busy_poll_us != wanted.busy_poll_us) {
+    return feature.fails("taken, but not kept");
+  }
+  feature.works("has an effect on network cards alone, not on loopback");
+}
+
+}  // namespace
+
+std::vector<KernelFeature> probe_epoll_features() {
+  std::vector<KernelFeature> features = {
+      {"epoll.pwait2", "epoll_pwait2", "deadlines in nanoseconds, not milliseconds", {}, {}, 0},
+      {"epoll.busy_poll",
+       "busy poll of one epoll",
+       "waiting asks the network card instead of sleeping (EPIOCSPARAMS)",
+       {},
+       {},
+       0}};
+  const rings::Descriptor epoll(::epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll.valid()) {
+    const int os_error = errno;
+    for (KernelFeature& feature : features)
+      feature.untried("no epoll: " + explain_errno(os_error), os_error);
+    return features;
+  }
+  try_precise_wait(epoll.get(), features[0]);
+  try_busy_poll(epoll.get(), features[1]);
+  return features;
+}
+
+}  // namespace feedbench::transports
