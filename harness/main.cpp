@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <exception>
 
+#include "harness/machine/probe_command.hpp"
 #include "harness/report/commands.hpp"
 #include "harness/runner/run_command.hpp"
 #include "mock_exchange/recording/commands.hpp"
@@ -20,6 +21,7 @@ int main(int argc, char** argv) {
   runner::add_run_command(app, argc, argv, exit_code);
   runner::add_load_command(app, exit_code);
   report::add_report_command(app);
+  machine::add_probe_command(app);
   recording::add_inspect_command(app, exit_code);
   recording::add_generate_command(app, exit_code);
   try {

@@ -84,7 +84,7 @@ void try_option(int option, int value, KernelFeature& feature) {
     return feature.untried("no socket: " + explain_errno(os_error), os_error);
   }
   if (::setsockopt(socket.get(), SOL_SOCKET, option, &value, sizeof(value)) == 0) {
-    return feature.works("has an effect on network cards alone, not on loopback");
+    return feature.works();
   }
   const int os_error = errno;
   if (os_error == ENOPROTOOPT) return feature.fails("this kernel does not know it", os_error);

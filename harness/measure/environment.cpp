@@ -15,36 +15,10 @@
 
 #include "harness/measure/build_facts.hpp"
 #include "harness/measure/floors.hpp"
+#include "harness/measure/text_files.hpp"
 
 namespace feedbench::measure {
 namespace {
-
-/// First line without the blanks around it; nothing if the file is missing or empty.
-std::optional<std::string> first_line(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  if (!std::getline(file, line)) return std::nullopt;
-  const std::size_t first = line.find_first_not_of(" \t");
-  if (first == std::string::npos) return std::nullopt;
-  return line.substr(first, line.find_last_not_of(" \t\r") - first + 1);
-}
-
-std::optional<std::uint64_t> number_of(const std::optional<std::string>& text) {
-  if (!text) return std::nullopt;
-  std::istringstream in(*text);
-  std::uint64_t value = 0;
-  if (!(in >> value)) return std::nullopt;
-  return value;
-}
-
-/// "always [madvise] never" -> "madvise".
-std::optional<std::string> bracketed(std::optional<std::string> text) {
-  if (!text) return std::nullopt;
-  const std::size_t open = text->find('[');
-  const std::size_t close = text->find(']');
-  if (open == std::string::npos || close == std::string::npos) return text;
-  return text->substr(open + 1, close - open - 1);
-}
 
 /// "key<blanks>: value" lines of one block (up to the first empty line).
 std::map<std::string, std::string> colon_lines(const std::string& path) {

@@ -1,6 +1,5 @@
 #include "harness/measure/floors.hpp"
 
-#include <pthread.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -9,6 +8,8 @@
 #include <chrono>
 #include <cstring>
 #include <thread>
+
+#include "harness/measure/pinning.hpp"
 
 namespace feedbench::measure {
 namespace {
@@ -23,13 +24,6 @@ constexpr std::chrono::milliseconds kBounceLimit{
 
 double ns_between(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double, std::nano>(to - from).count();
-}
-
-bool pin_this_thread(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(static_cast<std::size_t>(cpu), &set);
-  return pthread_setaffinity_np(pthread_self(), sizeof(set), &set) == 0;
 }
 
 /// The line that two cores hand to each other, alone on its cache lines. Odd: b's turn. Each side writes only its turn.

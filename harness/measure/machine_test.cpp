@@ -2,40 +2,17 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
 #include <vector>
 
+#include "harness/measure/clock_agreement.hpp"
+#include "harness/measure/core_costs.hpp"
 #include "harness/measure/environment.hpp"
 #include "harness/measure/floors.hpp"
 #include "harness/measure/process_sample.hpp"
+#include "harness/measure/testing/fake_root.hpp"
 
 namespace feedbench::measure {
 namespace {
-
-/// A folder that stands for the root of a machine with exactly the files a test gives it.
-class FakeRoot {
- public:
-  FakeRoot()
-      : path_(std::filesystem::temp_directory_path() /
-              ("feedbench-root-" + std::to_string(getpid()))) {
-    std::filesystem::create_directories(path_);
-  }
-  ~FakeRoot() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  FakeRoot(const FakeRoot&) = delete;
-  FakeRoot& operator=(const FakeRoot&) = delete;
-  void put(const std::string& file, const std::string& text) {
-    std::filesystem::create_directories((path_ / file).parent_path());
-    std::ofstream(path_ / file) << text;
-  }
-  [[nodiscard]] std::string path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 TEST(Environment, ReadsWhatTheMachineSays) {
   FakeRoot root;
@@ -180,6 +157,70 @@ TEST(Floors, LeaveOutACoreThatDoesNotExist) {
   EXPECT_EQ(measure_core_jitter(1000, 0.001), std::nullopt);
   EXPECT_EQ(measure_core_bounce(0, 0, 100), std::nullopt);
   EXPECT_EQ(measure_core_bounce(0, 1000, 100), std::nullopt);
+}
+
+/// Neighbours may keep two cores from meeting within the time that one measurement gives them.
+template <class Measure>
+auto sooner_or_later(const Measure& measure) {
+  auto found = measure();
+  for (int tries = 0; tries < 100 && !found; ++tries) found = measure();
+  return found;
+}
+
+TEST(ClockAgreement, LiesBetweenTheReadingsBeforeAndAfter) {
+  ClockAgreement bounds{0, 1, -1'000'000, 1'000'000};
+  narrow(bounds, {.asked = 1000, .answered = 1100, .got = 1300});  // b - a is within -200 .. 100
+  EXPECT_EQ(bounds.difference_ticks_min, -200);
+  EXPECT_EQ(bounds.difference_ticks_max, 100);
+  narrow(bounds, {.asked = 2000, .answered = 2900, .got = 3000});  // within -100 .. 900
+  EXPECT_EQ(bounds.difference_ticks_min, -100);
+  EXPECT_EQ(bounds.difference_ticks_max, 100);
+  EXPECT_TRUE(bounds.agree());
+}
+
+TEST(ClockAgreement, SeesACounterThatIsAhead) {
+  ClockAgreement bounds{0, 1, -1'000'000, 1'000'000};
+  for (std::uint64_t at = 1000; at < 5000; at += 1000) {
+    narrow(bounds, {.asked = at, .answered = at + 100 + 5000, .got = at + 200});
+  }
+  EXPECT_FALSE(bounds.agree());
+  EXPECT_LE(bounds.difference_ticks_min, 5000);
+  EXPECT_GE(bounds.difference_ticks_max, 5000);
+}
+
+TEST(ClockAgreement, OfRealCoresIsABoundThatHolds) {
+  const std::vector<int> cpus = allowed_cpus();
+  if (cpus.size() > 1) {
+    const auto found =
+        sooner_or_later([&] { return measure_clock_agreement(cpus[0], cpus[1], 200); });
+    ASSERT_TRUE(found);
+    EXPECT_LE(found->difference_ticks_min, found->difference_ticks_max);
+  }
+  EXPECT_EQ(measure_clock_agreement(cpus[0], cpus[0], 10), std::nullopt);
+  EXPECT_EQ(measure_clock_agreement(cpus[0], 1000, 10), std::nullopt);
+  EXPECT_EQ(measure_clock_agreement(1000, cpus[0], 10), std::nullopt);
+}
+
+TEST(CoreCosts, AreThoseOfCallsThatWereMade) {
+  const CallCosts costs = measure_call_costs();
+  EXPECT_GT(costs.read_tsc_ns, 0);
+  EXPECT_GT(costs.read_clock_ns, 0);
+  EXPECT_GT(costs.system_call_ns, 0);
+  EXPECT_NE(costs.tsc_step_ticks, 1);
+}
+
+TEST(CoreCosts, WakeAnotherCoreAndNotTheirOwn) {
+  const std::vector<int> cpus = allowed_cpus();
+  if (cpus.size() > 1) {
+    const auto wake = sooner_or_later([&] { return measure_core_wake(cpus[0], cpus[1], 5); });
+    ASSERT_TRUE(wake);
+    EXPECT_GE(wake->wakes, 1U);
+    EXPECT_LE(wake->wakes, 5U);
+    EXPECT_GT(wake->latency_ns_p50, 0);
+    EXPECT_GE(wake->latency_ns_p99, wake->latency_ns_p50);
+  }
+  EXPECT_EQ(measure_core_wake(cpus[0], cpus[0], 5), std::nullopt);
+  EXPECT_EQ(measure_core_wake(1000, cpus[0], 5), std::nullopt);
 }
 
 TEST(Floors, StayOnTheirOwnThreads) {

@@ -55,7 +55,7 @@ void try_buffer_ring(TrialRing& ring, KernelFeature& feature) {
 void try_napi(TrialRing& ring, KernelFeature& feature) {
   NapiRegistration registration;
   const int os_error = ring.register_with(io_uring_trial::kRegisterNapi, &registration, 1);
-  if (os_error == 0) return feature.works("has an effect on network cards alone, not on loopback");
+  if (os_error == 0) return feature.works("on network cards alone, not on loopback");
   feature.fails(
       os_error == EINVAL ? "this kernel does not know it" : "refused: " + explain_errno(os_error),
       os_error);
@@ -86,26 +86,31 @@ struct Setup {
 };
 
 constexpr Setup kSetups[] = {
-    {"io_uring.single_issuer", "SINGLE_ISSUER", "one thread alone submits: the kernel locks less",
+    {"io_uring.single_issuer", "SINGLE_ISSUER",
+     "one thread alone submits: the kernel locks less; feedbench uses it",
      IORING_SETUP_SINGLE_ISSUER},
-    {"io_uring.defer_taskrun", "DEFER_TASKRUN", "completions run when they are asked for",
+    {"io_uring.defer_taskrun", "DEFER_TASKRUN",
+     "completions run when they are asked for; feedbench uses it",
      IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN},
-    {"io_uring.coop_taskrun", "COOP_TASKRUN", "completions do not interrupt the program",
+    {"io_uring.coop_taskrun", "COOP_TASKRUN",
+     "completions do not interrupt the program; used where DEFER_TASKRUN is absent",
      IORING_SETUP_COOP_TASKRUN},
     {"io_uring.sqpoll", "SQPOLL", "a kernel thread submits; it needs a core of its own",
      IORING_SETUP_SQPOLL},
 };
 
 constexpr Trial kTrials[] = {
-    {"io_uring.buffer_ring", "provided buffer ring", "the kernel picks where received bytes go",
-     kNoOperation, try_buffer_ring},
+    {"io_uring.buffer_ring", "provided buffer ring",
+     "the kernel picks where received bytes go; feedbench uses it", kNoOperation, try_buffer_ring},
     {"io_uring.incremental_buffers", "incremental buffers",
      "one buffer is filled by several receives (IOU_PBUF_RING_INC)", kNoOperation,
      io_uring_trial::try_incremental_buffers},
-    {"io_uring.multishot_accept", "multishot accept", "one request accepts all connections",
-     IORING_OP_ACCEPT, io_uring_trial::try_multishot_accept},
-    {"io_uring.multishot_recv", "multishot recv", "one request receives everything to come",
-     IORING_OP_RECV, io_uring_trial::try_multishot_receive},
+    {"io_uring.multishot_accept", "multishot accept",
+     "one request accepts all connections; feedbench uses it", IORING_OP_ACCEPT,
+     io_uring_trial::try_multishot_accept},
+    {"io_uring.multishot_recv", "multishot recv",
+     "one request receives everything to come; feedbench uses it", IORING_OP_RECV,
+     io_uring_trial::try_multishot_receive},
     {"io_uring.recv_bundle", "recv bundle", "one receive fills several buffers", IORING_OP_RECV,
      io_uring_trial::try_receive_bundle},
     {"io_uring.send_bundle", "send bundle", "one request sends several buffers", IORING_OP_SEND,
@@ -118,10 +123,10 @@ constexpr Trial kTrials[] = {
      kNoOperation, io_uring_trial::try_registered_file},
     {"io_uring.registered_buffers", "registered buffers", "memory pinned once", kNoOperation,
      io_uring_trial::try_registered_buffer},
-    {"io_uring.registered_ring", "registered ring", "the ring itself looked up once", kNoOperation,
-     try_registered_ring},
-    {"io_uring.napi", "NAPI busy poll", "waiting asks the network card instead of sleeping",
-     kNoOperation, try_napi},
+    {"io_uring.registered_ring", "registered ring",
+     "the ring itself looked up once; feedbench uses it", kNoOperation, try_registered_ring},
+    {"io_uring.napi", "NAPI busy poll",
+     "a waiting thread asks the network card instead of sleeping", kNoOperation, try_napi},
 };
 
 void try_one(const Trial& trial, const io_uring_probe* listed, KernelFeature& feature) {

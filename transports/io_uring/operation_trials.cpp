@@ -68,8 +68,7 @@ void see_zero_copy(TrialRing& ring, const Completion& sent, KernelFeature& featu
   const auto notice = ring.wait();
   if (!notice) return feature.fails("sent, but the kernel never gave the memory back");
   const auto use = static_cast<std::uint32_t>(notice->result);
-  feature.works((use & kZeroCopyCopied) != 0 ? "works, but over loopback the kernel copies anyway"
-                                             : "");
+  feature.works((use & kZeroCopyCopied) != 0 ? "over loopback the kernel copies all the same" : "");
 }
 
 /// queue(entry): fills in the operation. Asks the kernel to say whether it copied, where it can.

@@ -48,7 +48,7 @@ void ask_for_tls(int descriptor, KernelFeature& feature) {
 }  // namespace
 
 KernelFeature probe_kernel_tls() {
-  KernelFeature feature{"ktls", "kernel TLS (kTLS)", "the kernel encrypts and decrypts", {}, {}, 0};
+  KernelFeature feature{"ktls", "kernel TLS (kTLS)", "lets the kernel encrypt and decrypt", {}, {}, 0};
   const LoopbackPair pair = make_loopback_pair();
   if (pair.os_error != 0) {
     feature.untried("no loopback connection: " + explain_errno(pair.os_error), pair.os_error);

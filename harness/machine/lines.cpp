@@ -1,0 +1,50 @@
+#include "harness/machine/lines.hpp"
+
+#include <utility>
+
+namespace feedbench::machine {
+
+Line feature_line(const transports::KernelFeature& feature) {
+  std::string note = feature.meaning;
+  if (!feature.reason.empty()) note += (note.empty() ? "" : "; ") + feature.reason;
+  return yes_or_no(feature.id, feature.name, feature.available, note);
+}
+
+Line yes_or_no(std::string id, std::string name, std::optional<bool> available, std::string note) {
+  Line line;
+  line.id = std::move(id);
+  line.name = std::move(name);
+  line.kind = Line::Kind::feature;
+  line.available = available;
+  line.text = !available ? "not tried" : *available ? "yes" : "no";
+  line.note = std::move(note);
+  return line;
+}
+
+Line number_line(std::string id, std::string name, double value, std::string unit, std::string text,
+                 std::string note) {
+  return {std::move(id), std::move(name), Line::Kind::value, {},
+          value,         std::move(unit), std::move(text),   std::move(note)};
+}
+
+Line text_line(std::string id, std::string name, std::string value, std::string note) {
+  std::string text = value;
+  return {std::move(id),   std::move(name), Line::Kind::value, {}, std::move(value), {},
+          std::move(text), std::move(note)};
+}
+
+Line unknown_line(std::string id, std::string name, std::string note) {
+  return {std::move(id), std::move(name), Line::Kind::value, {}, {}, {},
+          "unknown",     std::move(note)};
+}
+
+std::vector<Group> describe(const MachineFacts& facts) {
+  std::vector<Group> groups = describe_transports(facts.transport);
+  groups.push_back(describe_memory(facts.memory));
+  groups.push_back(describe_cores(facts.cores));
+  groups.push_back(describe_clock(facts.clock));
+  groups.push_back(describe_costs(facts));
+  return groups;
+}
+
+}  // namespace feedbench::machine
