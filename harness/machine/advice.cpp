@@ -126,10 +126,12 @@ std::int64_t longest_gap_ns(const CoreFacts& cores) {
   return longest;
 }
 
-/// Much of it, or a little that was enough to keep a spinning thread waiting.
+/// Much of it, or a little that was enough to keep a spinning thread waiting when nobody else did.
 bool host_takes_cores(const CoreFacts& cores) {
   const double share = cores.stolen_share.value_or(0);
-  return share > kStolenShare || (share > 0 && longest_gap_ns(cores) > kLongGapNs);
+  if (share > kStolenShare) return true;
+  return share > 0 && longest_gap_ns(cores) > kLongGapNs &&
+         cores.others_cores.value_or(0) <= kOthersCores;
 }
 
 void stolen_time(const MachineFacts& facts, std::vector<Advice>& advice) {

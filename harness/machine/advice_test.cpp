@@ -167,6 +167,7 @@ TEST(Advice, NamesTheHostWhenItTakesCoresAndNotTheKernel) {
 TEST(Advice, NamesOtherProgramsBeforeItAdvisesToBootDifferently) {
   const auto busy = [](MachineFacts& facts) {
     facts.cores.others_cores = 0.8;
+    facts.cores.stolen_share = 0.005;
     facts.cores.jitter[0].longest_gap_ns = 9'000'000;
   };
   expect_one(after(busy), "cores.others", "0.80 cores");

@@ -1,5 +1,7 @@
 #include "harness/machine/lines.hpp"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 namespace feedbench::machine {
@@ -33,9 +35,28 @@ Line text_line(std::string id, std::string name, std::string value, std::string 
           std::move(text), std::move(note)};
 }
 
-Line unknown_line(std::string id, std::string name, std::string note) {
-  return {std::move(id), std::move(name), Line::Kind::value, {}, {}, {},
-          "unknown",     std::move(note)};
+Line line_without_value(std::string id, std::string name, std::string text, std::string note) {
+  Line line;
+  line.id = std::move(id);
+  line.name = std::move(name);
+  line.text = std::move(text);
+  line.note = std::move(note);
+  return line;
+}
+
+Line value_or_none(std::string id, std::string name, const std::optional<std::string>& value,
+                   std::string note) {
+  if (value && !value->empty())
+    return text_line(std::move(id), std::move(name), *value, std::move(note));
+  return line_without_value(std::move(id), std::move(name), value ? "none" : "unknown",
+                            std::move(note));
+}
+
+std::string duration_text(double ns) {
+  if (ns >= 1e6) return fmt::format("{:.1f} ms", ns / 1e6);
+  if (ns >= 1e4) return fmt::format("{:.0f} us", ns / 1e3);
+  if (ns >= 1e3) return fmt::format("{:.1f} us", ns / 1e3);
+  return ns >= 100 ? fmt::format("{:.0f} ns", ns) : fmt::format("{:.1f} ns", ns);
 }
 
 std::vector<Group> describe(const MachineFacts& facts) {

@@ -17,9 +17,10 @@ struct Line {
   std::string name;  ///< of the feature or quantity
   Kind kind = Kind::value;
   std::optional<bool> available;  ///< of a feature; absent: could not be tried
-  std::variant<std::monostate, double, std::string> value;  ///< of a value; none: not known here
-  std::string unit;                                         ///< of a number
-  std::string text;                                         ///< the answer as shown: "yes", "8 MiB"
+  /// Of a value. std::monostate: there is none, or it is not known; the text tells which.
+  std::variant<std::monostate, double, std::string> value;
+  std::string unit;  ///< of a number
+  std::string text;  ///< the answer as shown: "yes", "8 MiB"
   std::string note;  ///< one clause: what it means, or why not
 };
 
@@ -41,7 +42,15 @@ struct Advice {
 [[nodiscard]] Line number_line(std::string id, std::string name, double value, std::string unit,
                                std::string text, std::string note);
 [[nodiscard]] Line text_line(std::string id, std::string name, std::string value, std::string note);
-[[nodiscard]] Line unknown_line(std::string id, std::string name, std::string note);
+/// text: "unknown", "none", "absent", "no limit".
+[[nodiscard]] Line line_without_value(std::string id, std::string name, std::string text,
+                                      std::string note);
+
+/// "unknown" when absent, "none" when empty.
+[[nodiscard]] Line value_or_none(std::string id, std::string name,
+                                 const std::optional<std::string>& value, std::string note);
+/// "24 us", "9.5 ns".
+[[nodiscard]] std::string duration_text(double ns);
 
 /// All groups in the order in which they are shown. O(facts). thread: any.
 [[nodiscard]] std::vector<Group> describe(const MachineFacts& facts);

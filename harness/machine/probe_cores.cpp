@@ -1,19 +1,18 @@
 #include <linux/perf_event.h>
 #include <sched.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
+#include <fstream>
 #include <sstream>
+#include <system_error>
 #include <thread>
 
 #include "harness/machine/probe_machine.hpp"
 #include "harness/measure/text_files.hpp"
 #include "transports/rings/descriptor.hpp"
-#include "transports/tsc_calibration.hpp"
 
 namespace feedbench::machine {
 namespace {
@@ -137,24 +136,6 @@ CoreFacts probe_cores(const measure::Environment& environment, const std::string
   facts.hypervisor_flag = environment.hypervisor_flag;
   facts.real_time = try_real_time();
   facts.cycle_counter = try_cycle_counter();
-  return facts;
-}
-
-ClockFacts probe_clock(const measure::Environment& environment, const std::string& root) {
-  ClockFacts facts;
-  facts.source = environment.clocksource;
-  std::istringstream names(
-      first_line(root + "/sys/devices/system/clocksource/clocksource0/available_clocksource")
-          .value_or(""));
-  for (std::string name; names >> name;) facts.sources.push_back(name);
-  facts.tsc_invariant = transports::tsc_is_invariant();
-  if (const auto clock = transports::TscClock::calibrate()) {
-    facts.tsc_hz = clock->tsc_hz();
-    facts.calibration_error_ns = clock->error_ns();
-    facts.calibration_slope_ppb = clock->slope_error_ppb();
-  } else {
-    facts.calibration_absent_reason = clock.error().message;
-  }
   return facts;
 }
 

@@ -18,7 +18,7 @@ std::vector<Group> two_groups() {
           {"b",
            "Second",
            {number_line("b.n", "n", 8388608, "bytes", "8 MiB", "a limit"),
-            unknown_line("b.u", "u", "not readable")}}};
+            line_without_value("b.u", "u", "unknown", "not readable")}}};
 }
 
 TEST(Screen, AlignsNamesAnswersAndNotesOverAllGroups) {

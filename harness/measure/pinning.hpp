@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <cstddef>
+
 namespace feedbench::measure {
 
 /// Pins the calling thread to one core. returns whether the kernel allows it. thread: any.
