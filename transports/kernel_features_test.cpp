@@ -1,13 +1,21 @@
 #include "transports/kernel_feature.hpp"
 
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
+#include <array>
 #include <cerrno>
+#include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <set>
+#include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "transports/available.hpp"
@@ -93,6 +101,36 @@ TEST(KernelFeatures, AreUntriedAndNotAbsentWhereNothingCanBeOpened) {
     if (feature.id == "xdp.privileges") continue;  // asked without a descriptor
     EXPECT_EQ(feature.available, std::nullopt) << feature.id << ": " << feature.reason;
     EXPECT_FALSE(feature.reason.empty()) << feature.id;
+  }
+}
+
+/// Makes the kernel answer io_uring_setup() of this thread with EPERM, as containers do.
+bool forbid_io_uring() {
+  const std::array<sock_filter, 4> program = {{
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
+      {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, __NR_io_uring_setup},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EPERM},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+  }};
+  const sock_fprog filter{static_cast<unsigned short>(program.size()),
+                          const_cast<sock_filter*>(program.data())};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+TEST(KernelFeatures, OfAForbiddenIoUringAreUntriedAndNameTheFilter) {
+  std::vector<KernelFeature> features;
+  bool forbidden = false;
+  std::thread([&] {
+    forbidden = forbid_io_uring();
+    if (forbidden) features = probe_io_uring_features();
+  }).join();
+  ASSERT_TRUE(forbidden);
+  ASSERT_FALSE(features.empty());
+  for (const KernelFeature& feature : features) {
+    EXPECT_EQ(feature.available, std::nullopt) << feature.id;
+    EXPECT_EQ(feature.os_error, EPERM) << feature.id;
+    EXPECT_NE(feature.reason.find("seccomp"), std::string::npos) << feature.reason;
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <linux/capability.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -69,6 +70,19 @@ TEST(ProbeMachine, ReadsTheLimitsThatTheKernelLists) {
   files >> soft >> hard;
   EXPECT_EQ(describe_limit(facts().memory.descriptors), soft);
   EXPECT_EQ(describe_limit(facts().memory.descriptors_max), hard);
+}
+
+TEST(ProbeMemory, TellsTheLimitInForceFromWhatItMayBeRaisedTo) {
+  rlimit limit{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+  ASSERT_GT(limit.rlim_cur, 100U);
+  const rlimit lower{100, limit.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &lower), 0);
+  const MemoryFacts found = probe_memory();
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+  EXPECT_EQ(found.descriptors, 100U);
+  EXPECT_EQ(describe_limit(found.descriptors_max),
+            limit.rlim_max == RLIM_INFINITY ? "unlimited" : std::to_string(limit.rlim_max));
 }
 
 TEST(ProbeMachine, FindsHugePagesWhereTheKernelHasThemFree) {
