@@ -6,6 +6,7 @@
 #include "harness/machine/probe_command.hpp"
 #include "harness/report/commands.hpp"
 #include "harness/runner/run_command.hpp"
+#include "harness/simulate/simulate_command.hpp"
 #include "mock_exchange/recording/commands.hpp"
 #include "reference/program/exit_codes.hpp"
 #include "reference/program/standard_descriptors.hpp"
@@ -20,6 +21,7 @@ int main(int argc, char** argv) {
   int exit_code = program::kExitOk;
   runner::add_run_command(app, argc, argv, exit_code);
   runner::add_load_command(app, exit_code);
+  simulate::add_simulate_command(app, exit_code);
   report::add_report_command(app);
   machine::add_probe_command(app);
   recording::add_inspect_command(app, exit_code);

@@ -85,10 +85,10 @@ class ClientHub {
   void on_receive(Conn conn, std::span<std::byte> bytes) {
     Client& client = *clients_[conn.index];
     if (client.state == State::handshake) return shake_hands(client, bytes);
-    if (client.state == State::answering || client.state == State::dropped) return;
+    if (client.refused || client.state == State::dropped) return;
     Sink sink{*this, client};
     const websocket::ParseResult result = client.parser.feed(bytes, sink);
-    if (result.status == websocket::ParseStatus::failed && client.state == State::streaming) {
+    if (result.status == websocket::ParseStatus::failed && listens(client)) {
       log_.stats().clients_failed.add();
       client.peer_closed =
           true;  // nothing it says from here on is understood: its Close is not waited for
@@ -190,8 +190,17 @@ class ClientHub {
     const std::span<std::byte> rest = bytes.subspan(step.consumed_bytes);
     pump(client);
     // Frames may stand right behind the request; a server is not obliged to wait for its own answer to read them.
-    if (!client.refused && !rest.empty() && client.state == State::streaming)
-      on_receive(client.conn, rest);
+    if (!rest.empty()) on_receive(client.conn, rest);
+  }
+
+  /// Its frames mean something: the handshake is good, and no Close is queued. While the 101 is still on its way, what
+  /// answers them queues behind it.
+  static bool listens(const Client& client) noexcept {
+    return client.state == State::streaming || client.state == State::answering;
+  }
+  /// The stream stops at a frame boundary, for a control frame.
+  void hold_stream(Client& client) {
+    if (fan_out_.has(client.conn)) fan_out_.hold(client.conn);
   }
 
   /// Only browsers send an Origin; without this any web page could read a proxy on the visitor's loopback.
@@ -215,17 +224,17 @@ class ClientHub {
   }
 
   void answer_ping(Client& client, std::span<const std::byte> payload) {
-    if (client.state != State::streaming) return;
+    if (!listens(client)) return;
     std::array<std::byte, websocket::kControlFrameBytesMax> frame;
     const std::size_t size = websocket::build_server_frame(frame, websocket::Opcode::pong, payload);
     client.control.append_pong({reinterpret_cast<const char*>(frame.data()), size});
-    fan_out_.hold(client.conn);
+    hold_stream(client);
     pump(client);
   }
 
   void answer_close(Client& client, const websocket::CloseStatus& status) {
     client.peer_closed = true;
-    if (client.state == State::streaming) {
+    if (listens(client)) {
       start_close(client, static_cast<CloseCode>(status.code), {});
     } else {
       drop_when_done(client);
@@ -237,7 +246,7 @@ class ClientHub {
     client.state = State::closing;
     client.deadline = transport_.now() + options_.close_timeout_ns;
     append_close(client, code, reason);
-    fan_out_.hold(client.conn);
+    hold_stream(client);
     pump(client);
   }
 

@@ -102,6 +102,31 @@ class ClientHubTest : public ::testing::Test {
   ClientHub<ScriptedTransport> hub_;
 };
 
+TEST_F(ClientHubTest, FramesBehindTheRequestAreHeardWhileTheAnswerIsOnItsWay) {
+  transport_.complete_at_once = false;
+  const std::string ping = client_frame(Opcode::ping, "early");
+  const Conn a{0, 1};
+  hub_.on_open(a);
+  // Behind the request a ping, and half of another one, whose other half comes before the 101 has left.
+  say(a, std::string(kRequest) + "\r\n" + ping + ping.substr(0, 3));
+  say(a, ping.substr(3));
+  end_send(a, 1000);
+  EXPECT_TRUE(take_wire(a).starts_with("HTTP/1.1 101"));
+  end_send(a, 1000);
+  EXPECT_EQ(take_wire(a), server_frame(Opcode::pong, "early"));
+  const std::string first = publish("first");
+  end_send(a, 1000);
+  EXPECT_EQ(take_wire(a), first);
+
+  const Conn b{1, 1};
+  hub_.on_open(b);
+  say(b, std::string(kRequest) + "\r\n" + client_frame(Opcode::close, "\x03\xe8"));
+  end_send(b, 1000);
+  end_send(b, 1000);
+  EXPECT_TRUE(take_wire(b).ends_with(server_close(websocket::CloseCode::normal, "")));
+  EXPECT_EQ(transport_.closed, std::vector<std::uint32_t>{1});
+}
+
 TEST_F(ClientHubTest, ClientsStartAtTheLiveEdgeAndGetTheSameBytes) {
   publish("before anybody came");
   const Conn a = connect(0);

@@ -381,6 +381,7 @@ void Network::close(EndId end) {
   in.acknowledged = in.arrived;
   read_to(end.link, other(end.side), in.arrived);
   if (mine.state == EndState::open || mine.state == EndState::finished) finish_writing(end);
+  if (mine.state == EndState::connecting) take_back_connect(end.link);
   free_if_done(end.link);
 }
 
@@ -393,7 +394,13 @@ void Network::reset(EndId end) {
   mine.closed_at_ns = now_ns_;
   if (mine.state == EndState::open || mine.state == EndState::finished)
     send_reset(end.link, end.side);
+  if (mine.state == EndState::connecting) take_back_connect(end.link);
   free_if_done(end.link);
+}
+
+/// Who connected has gone before it was answered; the other end, if it has come to be, is told.
+void Network::take_back_connect(std::uint32_t index) {
+  if (links_[index].ends[1].state != EndState::connecting) send_reset(index, 0);
 }
 
 void Network::send_reset(std::uint32_t index, std::uint8_t writer) {
@@ -408,7 +415,9 @@ void Network::cut(std::uint32_t index) {
   for (std::size_t side = 0; side < 2; ++side) {
     link.from[side].over = true;
     link.from[side].on_the_way.clear();
-    if (link.ends[side].state != EndState::refused && link.ends[side].state != EndState::timed_out)
+    const EndState state = link.ends[side].state;
+    const bool exists = side == 0 || state != EndState::connecting;
+    if (exists && state != EndState::refused && state != EndState::timed_out)
       link.ends[side].state = EndState::reset;
   }
   tell(link.ends[0]);

@@ -35,8 +35,9 @@ struct Faults {
   std::int64_t cut_after_ns = -1;     ///< Then both ends get a reset. -1: never.
   std::int64_t silent_after_ns = -1;  ///< Then nothing arrives any more, in neither direction ...
   std::int64_t silent_for_ns = -1;  ///< ... for so long (it is not lost, only late); -1: for ever.
-  std::size_t buffer_bytes = 0;       ///< Send buffer and window of each direction; 0: what its ends ask for.
-  bool unreachable = false;         ///< Nobody answers the connect.
+  std::size_t buffer_bytes =
+      0;  ///< Send buffer and window of each direction; 0: what its ends ask for.
+  bool unreachable = false;  ///< Nobody answers the connect.
 };
 
 /// One end of a link.
@@ -218,6 +219,7 @@ class Network {
   void depart(std::uint32_t index, std::uint8_t writer);
   void expect_arrival(std::uint32_t index, std::uint8_t writer);
   void carry(std::uint32_t index, std::uint8_t writer, Segment segment, std::size_t bytes);
+  void take_back_connect(std::uint32_t index);
   void send_reset(std::uint32_t index, std::uint8_t writer);
   void cut(std::uint32_t index);
   void give_up(std::uint32_t index, std::uint8_t side);

@@ -221,6 +221,32 @@ TEST(SimNetwork, LinksAreGivenBackHoweverTheyEnd) {
     EXPECT_EQ(net.state(waiting), EndState::reset);
     net.close(waiting);
   }
+  {
+    Faults faults;
+    faults.delay_ns = 10;
+    faults.cut_after_ns = 5;  // before anybody answers
+    net.faults_of_links([faults](const Endpoint&) { return faults; });
+    const Endpoint where = *net.listen("test", {"10.0.0.3", 0}, nullptr, {});
+    const EndId cut = *net.connect("test", where, nullptr, 0, {});
+    net.advance_to(net.now() + 100);
+    EXPECT_EQ(net.state(cut), EndState::reset);
+    EXPECT_FALSE(net.accept(where).valid());
+    net.close(cut);
+  }
+  {
+    Faults faults;
+    faults.delay_ns = 10;
+    net.faults_of_links([faults](const Endpoint&) { return faults; });
+    const Endpoint where = *net.listen("test", {"10.0.0.4", 0}, nullptr, {});
+    const EndId hasty = *net.connect("test", where, nullptr, 0, {});
+    net.advance_to(net.now() + 15);  // the other end exists, its answer is on the way
+    net.close(hasty);
+    const EndId late = net.accept(where);
+    ASSERT_TRUE(late.valid());
+    net.advance_to(net.now() + 100);
+    EXPECT_EQ(net.state(late), EndState::reset);
+    net.close(late);
+  }
   EXPECT_EQ(net.links(), 0u);
 }
 
