@@ -22,6 +22,7 @@ class Outbox {
       sending_.clear();
     }
   }
+  std::string take_waiting() { return std::exchange(waiting_, {}); }
   void sent() { sending_.clear(); }
   [[nodiscard]] std::size_t bytes() const noexcept { return waiting_.size() + sending_.size(); }
 

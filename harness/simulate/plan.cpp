@@ -98,6 +98,9 @@ Faults venue_link(const VenuePlan& venue, Random& random) {
   Faults faults = venue.faults;
   if (random.one_in(venue.bad_link_one_in)) spoil(faults, 3 * kSecond, random);
   if (random.one_in(venue.bad_link_one_in * 3)) faults.unreachable = true;
+  // What a silence holds back comes at once when it ends: less than a client's link takes, or a client that did nothing
+  // wrong would be too slow.
+  if (faults.buffer_bytes == 0) faults.buffer_bytes = kVenueBacklogBytes;
   return faults;
 }
 

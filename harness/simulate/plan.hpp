@@ -76,6 +76,9 @@ struct Plan {
   bool crowded = false;  ///< More clients than the proxy takes.
 };
 
+/// The venue holds back at most so much, and so does its link.
+inline constexpr std::size_t kVenueBacklogBytes = 64 * 1024;
+
 Plan make_plan(std::uint64_t seed);
 /// The faults of one more link to the venue.
 Faults venue_link(const VenuePlan& venue, Random& random);

@@ -4,6 +4,7 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <utility>
 
 #include "harness/simulate/clients.hpp"
@@ -73,7 +74,8 @@ class Simulation {
   /// The longest that anything takes to be noticed: silence that ends, a link that does not, a slow wire.
   static constexpr std::int64_t kHealNs = 70 * kSecond;
   static constexpr std::int64_t kStopNs = 10 * kSecond;
-  static constexpr unsigned kTurnsAtOneInstant = 200'000;
+  static constexpr unsigned kTurnsAtOneInstant =
+      5'000'000;  // a client may read half a megabyte by the byte
 
   void heal() {
     world_.say("--- the session is over: everything heals");
@@ -147,8 +149,19 @@ class Simulation {
       for (std::uint64_t i = 0; i < 3; ++i) busy |= serve((first + i) % 3);
       if (!busy) return;
       if (turns == kTurnsAtOneInstant)
-        return world_.fault("time stands still: there is always something to do");
+        return world_.fault("time stands still: there is always something to do ({})",
+                            who_is_busy());
     }
+  }
+
+  [[nodiscard]] std::string who_is_busy() const {
+    const std::int64_t now = world_.network.now().ns;
+    std::string who;
+    if (transport_.has_work()) who += "the proxy's transport, ";
+    if (runs_ && proxy_->next_due().ns <= now) who += "the proxy's clock, ";
+    if (venue_.has_work() || venue_.acts_at_ns() <= now) who += "the venue, ";
+    if (clients_.has_work() || clients_.acts_at_ns() <= now) who += "the clients, ";
+    return who.empty() ? "in turns" : who.substr(0, who.size() - 2);
   }
 
   bool serve(std::uint64_t node) {
@@ -186,12 +199,19 @@ class Simulation {
 }  // namespace
 
 Outcome run_simulation(std::uint64_t seed, bool verbose) {
-  const Plan plan = make_plan(seed);
+  return run_simulation(make_plan(seed), verbose);
+}
+
+Outcome run_simulation(const Plan& plan, bool verbose) {
   World world(plan, verbose);
   Outcome outcome;
-  {
+  try {
     Simulation simulation(world);
     outcome = simulation.run();
+  } catch (const std::logic_error& error) {
+    outcome.seed = plan.seed;
+    outcome.faults = {fmt::format("the proxy threw: {}", error.what())};
+    return outcome;
   }
   // Clients that were cut off by silence, and the venue, have gone with the simulation.
   if (world.network.links() != 0)

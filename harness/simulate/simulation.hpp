@@ -6,6 +6,8 @@
 
 namespace feedbench::simulate {
 
+struct Plan;
+
 /// What one seed came to.
 struct Outcome {
   std::uint64_t seed = 0;
@@ -28,5 +30,7 @@ struct Outcome {
 /// verbose: prints the story, a line an event. Cost: some milliseconds. thread: one simulation at a time a thread.
 /// throws transports::Error when there is no memory for a log.
 Outcome run_simulation(std::uint64_t seed, bool verbose = false);
+/// The same with a plan of one's own.
+Outcome run_simulation(const Plan& plan, bool verbose = false);
 
 }  // namespace feedbench::simulate

@@ -129,7 +129,6 @@ void Venue::go_live(Peer& peer) {
   const VenuePlan& plan = world_.plan.venue;
   peer.live = ever_live_ = true;
   peer.number = next_number_++;
-  newest_ = &peer;
   world_.say("venue {}: live", peer.number);
   if (world_.healing) return;
   peer.burst_at_ns = now + world_.random.between(0, 2 * plan.burst_every_ns);
@@ -143,7 +142,7 @@ void Venue::burst(Peer& peer) {
   const VenuePlan& plan = world_.plan.venue;
   peer.burst_at_ns = world_.network.now().ns + world_.random.between(1, 2 * plan.burst_every_ns);
   // A proxy that does not read is not shouted at.
-  if (peer.closing || world_.healing || peer.out.bytes() > 256 * 1024) return;
+  if (peer.closing || world_.healing || peer.out.bytes() > kVenueBacklogBytes) return;
   std::uint64_t count = 1 + world_.random.below(plan.burst_messages_max);
   std::size_t before = peer.out.bytes();
   for (; count > 0 && world_.tape.sent() < world_.plan.messages_max; --count) {
@@ -184,6 +183,15 @@ void Venue::message(Peer& peer) {
   frame(peer, opcode, rest);
 }
 
+void Venue::half_a_message(Peer& peer) {
+  Outbox whole = std::exchange(peer.out, {});
+  message(peer);
+  const std::string bytes = peer.out.take_waiting();
+  peer.out = std::move(whole);
+  peer.out.append(std::string_view(bytes).substr(0, world_.random.below(bytes.size())));
+  peer.out.flush(transport_, peer.conn);
+}
+
 void Venue::ping(Peer& peer) {
   peer.last_ping = "ping " + std::to_string(world_.random.below(1'000'000));
   peer.pong_came = false;
@@ -192,6 +200,10 @@ void Venue::ping(Peer& peer) {
 
 void Venue::end(Peer& peer) {
   if (peer.closing || world_.healing) return;
+  // Some die in the middle of a message.
+  const bool can_be_cut =
+      peer.end == End::fin || peer.end == End::reset || peer.end == End::falls_silent;
+  if (can_be_cut && world_.random.one_in(2)) half_a_message(peer);
   peer.closing = true;
   switch (peer.end) {
     case End::close_frame:
@@ -243,7 +255,6 @@ void Venue::on_sent(Conn conn, std::size_t) {
 
 void Venue::on_close(Conn conn, transports::CloseInfo info) {
   world_.say("venue: connection ended: {}", transports::to_string(info.reason));
-  if (newest_ == peers_[conn.index].get()) newest_ = nullptr;
   peers_[conn.index].reset();
 }
 
@@ -256,17 +267,22 @@ void Venue::heal() {
 }
 
 bool Venue::send_last() {
-  if (newest_ == nullptr || newest_->closing) return false;
-  ping(*newest_);
-  const std::string payload = world_.tape.payload(world_.tape.send(newest_->number, 100));
-  frame(*newest_, Opcode::text, payload);
-  newest_->out.flush(transport_, newest_->conn);
-  return true;
+  bool any = false;
+  for (const auto& peer : peers_) {
+    if (!peer || !peer->live || peer->closing) continue;
+    any = true;
+    ping(*peer);
+    frame(*peer, Opcode::text, world_.tape.payload(world_.tape.send(peer->number, 100)));
+    peer->out.flush(transport_, peer->conn);
+  }
+  return any;
 }
 
 bool Venue::all_published() const {
-  return newest_ != nullptr && newest_->pong_came &&
-         world_.tape.published_on(newest_->number) == world_.tape.sent_on(newest_->number);
+  return std::any_of(peers_.begin(), peers_.end(), [this](const auto& peer) {
+    return peer && peer->live && !peer->closing && peer->pong_came &&
+           world_.tape.published_on(peer->number) == world_.tape.sent_on(peer->number);
+  });
 }
 
 }  // namespace feedbench::simulate

@@ -34,9 +34,9 @@ class Venue {
 
   /// Sends no more, and treats everybody well from now on.
   void heal();
-  /// One more message, when all has healed. false: the proxy is not connected.
+  /// One more message, when all has healed, on every connection that looks alive from here. false: there is none.
   bool send_last();
-  /// The proxy's stream on its newest connection is published whole.
+  /// All of one of them is published, and its ping answered: that one is the proxy's.
   [[nodiscard]] bool all_published() const;
   [[nodiscard]] std::uint32_t connections() const noexcept { return next_number_; }
 
@@ -77,6 +77,7 @@ class Venue {
   void go_live(Peer& peer);
   void burst(Peer& peer);
   void message(Peer& peer);
+  void half_a_message(Peer& peer);
   void ping(Peer& peer);
   void end(Peer& peer);
   void say_rubbish(Peer& peer);
@@ -86,7 +87,6 @@ class Venue {
   transports::SimTransport transport_;
   std::vector<std::unique_ptr<Peer>> peers_;  // by Conn::index
   std::uint32_t next_number_ = 0;             // of connections that were welcomed
-  Peer* newest_ = nullptr;
   bool ever_live_ = false;
   std::int64_t acts_at_ns_ = INT64_MAX;
 };
