@@ -146,13 +146,13 @@ void Venue::burst(Peer& peer) {
   std::uint64_t count = 1 + world_.random.below(plan.burst_messages_max);
   std::size_t before = peer.out.bytes();
   for (; count > 0 && world_.tape.sent() < world_.plan.messages_max; --count) {
-    message(peer);
+    message(peer, plan.fragment_one_in);
     if (peer.out.bytes() - before > 48 * 1024) break;
   }
   peer.out.flush(transport_, peer.conn);
 }
 
-void Venue::message(Peer& peer) {
+void Venue::message(Peer& peer, std::uint64_t fragment_one_in) {
   const VenuePlan& plan = world_.plan.venue;
   Random& random = world_.random;
   const std::size_t largest = plan.payload_bytes_max;
@@ -171,7 +171,7 @@ void Venue::message(Peer& peer) {
   std::string_view rest = payload;
   const Opcode first = random.one_in(10) ? Opcode::binary : Opcode::text;
   Opcode opcode = first;
-  if (random.one_in(plan.fragment_one_in)) {
+  if (random.one_in(fragment_one_in)) {
     for (std::uint64_t parts = random.between(1, 3); parts > 0; --parts) {
       const std::size_t part = random.below(rest.size() + 1);
       frame(peer, opcode, rest.substr(0, part), false);
@@ -185,10 +185,12 @@ void Venue::message(Peer& peer) {
 
 void Venue::half_a_message(Peer& peer) {
   Outbox whole = std::exchange(peer.out, {});
-  message(peer);
+  message(peer, 2);  // every other one in fragments
   const std::string bytes = peer.out.take_waiting();
   peer.out = std::move(whole);
-  peer.out.append(std::string_view(bytes).substr(0, world_.random.below(bytes.size())));
+  const std::size_t part = world_.random.below(bytes.size());
+  world_.say("venue {}: half a message, {} of {} bytes", peer.number, part, bytes.size());
+  peer.out.append(std::string_view(bytes).substr(0, part));
   peer.out.flush(transport_, peer.conn);
 }
 

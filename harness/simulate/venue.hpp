@@ -76,7 +76,7 @@ class Venue {
   void welcome(Peer& peer);
   void go_live(Peer& peer);
   void burst(Peer& peer);
-  void message(Peer& peer);
+  void message(Peer& peer, std::uint64_t fragment_one_in);
   void half_a_message(Peer& peer);
   void ping(Peer& peer);
   void end(Peer& peer);
