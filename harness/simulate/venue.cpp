@@ -26,7 +26,13 @@ struct Venue::Sink {
     if (websocket::as_text(payload) == peer.last_ping) peer.pong_came = true;
   }
   void on_close(const websocket::CloseStatus& status) {
-    venue.world_.say("venue {}: the proxy closes with {}", peer.number, status.code);
+    venue.world_.say("venue {}: the proxy closes with {} {}", peer.number, status.code, status.reason);
+    const bool answers = peer.closing && peer.end == End::close_frame;
+    const bool complains = peer.closing && peer.end == End::rubbish && status.code != 1000;
+    const bool stops = venue.world_.stopping && status.code == 1000;
+    if (!answers && !complains && !stops)
+      venue.world_.fault("the proxy closes a good connection to its venue with {} {}", status.code,
+                         status.reason);
     if (!std::exchange(peer.closing, true))
       venue.frame(peer, Opcode::close, std::string_view("\x03\xe8", 2));
   }
