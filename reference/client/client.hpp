@@ -61,9 +61,9 @@ class Client {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  /// Opens an upstream, or joins the one that is open already with the same URL, credentials, headers and subprotocol.
-  /// Reading starts with the first message published after the call. throws Error: what the venue, the proxy or the
-  /// kernel said.
+  /// Opens an upstream, or joins the one that is open already with the same URL, credentials, headers, subprotocol
+  /// and venue: as they are meant, not as they are written (an empty venue is what the host's name says). Reading starts
+  /// with the first message published after the call. throws Error: what the venue, the proxy or the kernel said.
   Opened open(const OpenOptions& options) {
     const Notice answer = await(open_async(options));
     return {answer.feed, answer.flag};

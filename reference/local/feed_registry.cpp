@@ -39,20 +39,6 @@ bool begins_with(std::string_view url, std::string_view prefix) {
   return rest.empty() || prefix.ends_with('/') || rest.front() == '/' || rest.front() == '?';
 }
 
-bool ends_with_domain(const std::string& host, std::string_view domain) {
-  if (!host.ends_with(domain)) return false;
-  return host.size() == domain.size() || host[host.size() - domain.size() - 1] == '.';
-}
-
-transports::Expected<venues::Venue> venue_of(const OpenRequest& wanted, const std::string& host) {
-  if (!wanted.venue.empty()) return venues::venue_from_name(wanted.venue);
-  if (ends_with_domain(host, "alpaca.markets")) return venues::Venue::alpaca;
-  if (ends_with_domain(host, "binance.com") || ends_with_domain(host, "binance.us") ||
-      ends_with_domain(host, "binance.vision"))
-    return venues::Venue::binance;
-  return venues::Venue::raw;
-}
-
 /// "Name: value" lines. errors: a line without a colon; the rest is the handshake's to judge.
 transports::Expected<std::vector<websocket::HttpHeader>> headers_of(std::string_view lines) {
   std::vector<websocket::HttpHeader> headers;
@@ -79,9 +65,24 @@ bool is_credentials_name(const std::string& name) {
 
 }  // namespace
 
+/// What is the same upstream has the same key, however it was written. An URL or a venue that means nothing stays as it
+/// is: it opens nothing.
 std::string FeedRegistry::key_of(const OpenRequest& wanted) {
-  return fmt::format("{}{}{}{}{}{}{}{}{}", wanted.url, kSeparator, wanted.credentials, kSeparator,
-                     wanted.headers, kSeparator, wanted.subprotocol, kSeparator, wanted.venue);
+  std::string url = wanted.url;
+  std::string venue = wanted.venue;
+  if (const auto parsed = websocket::parse_url(wanted.url)) {
+    url = parsed->normal();
+    if (const auto resolved = venues::venue_for(wanted.venue, parsed->host))
+      venue = venues::to_string(*resolved);
+  }
+  std::string headers = wanted.headers;
+  if (const auto parsed = headers_of(wanted.headers)) {
+    headers.clear();
+    for (const websocket::HttpHeader& header : *parsed)
+      headers += header.name + ": " + header.value + "\n";
+  }
+  return fmt::format("{}{}{}{}{}{}{}{}{}", url, kSeparator, wanted.credentials, kSeparator, headers,
+                     kSeparator, wanted.subprotocol, kSeparator, venue);
 }
 
 std::string FeedRegistry::shown_url(const std::string& url) {
@@ -115,7 +116,7 @@ transports::Expected<std::unique_ptr<upstream::FeedParts>> FeedRegistry::make_pa
   auto url = websocket::parse_url(wanted.url);
   if (!url) return tl::make_unexpected(url.error());
   link.url = std::move(*url);
-  auto venue = venue_of(wanted, link.url.host);
+  auto venue = venues::venue_for(wanted.venue, link.url.host);
   if (!venue) return tl::make_unexpected(venue.error());
   auto headers = headers_of(wanted.headers);
   if (!headers) return tl::make_unexpected(headers.error());

@@ -58,7 +58,7 @@ struct OpenRequest {
 struct ProxyState;
 
 /// Which upstreams are open, for whom, and what each has subscribed to: one upstream for each URL + credentials +
-/// headers + subprotocol, gone with its last user. Decides; the data thread (through FeedPort) does.
+/// headers + subprotocol + venue (as they are meant, not as they are written), gone with its last user. Decides; the data thread (through FeedPort) does.
 /// thread: the control thread. No I/O but making logs and reading CA files.
 class FeedRegistry {
  public:

@@ -108,6 +108,21 @@ TEST_F(LocalClients, DifferentCredentialsHeadersAndProtocolsAreDifferentUpstream
   EXPECT_FALSE(reader->open({.url = venue.url("/2")}).is_new);
 }
 
+TEST_F(LocalClients, OneUpstreamWrittenInOtherWaysIsOneUpstream) {
+  ScriptedVenue venue;
+  const std::string port = venue.url().substr(venue.url().rfind(':') + 1);  // with the slash
+  const std::string host = "127.0.0.1:" + port;
+  auto reader = client("reader");
+  EXPECT_TRUE(reader->open({.url = "ws://" + host}).is_new);
+  EXPECT_FALSE(reader->open({.url = "ws://" + host, .venue = "raw"}).is_new);
+  EXPECT_FALSE(reader->open({.url = "WS://" + host}).is_new);
+  EXPECT_FALSE(reader->open({.url = "ws://" + host.substr(0, host.size() - 1)}).is_new);
+  EXPECT_TRUE(reader->open({.url = "ws://" + host, .venue = "binance"}).is_new);
+  EXPECT_TRUE(reader->open({.url = "ws://" + host, .headers = "X-A: 1"}).is_new);
+  EXPECT_FALSE(reader->open({.url = "ws://" + host, .headers = "X-A:1\n"}).is_new);
+  EXPECT_EQ(venue.connections_ever(), 3u);
+}
+
 TEST_F(LocalClients, AnOpenThatCannotSucceedSaysWhy) {
   ScriptedVenue alpaca({.venue = venues::Venue::alpaca, .key = "right", .secret = "right"});
   options_.timeout = 1500ms;

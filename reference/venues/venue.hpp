@@ -26,6 +26,10 @@ std::string_view to_string(Venue venue) noexcept;
 /// errors: the name is none of raw, binance, alpaca.
 Expected<Venue> venue_from_name(std::string_view name);
 
+/// The venue of that name; of an empty one, what the host's name says, else raw.
+/// errors: as venue_from_name().
+Expected<Venue> venue_for(std::string_view name, std::string_view host);
+
 /// Splits a list as a command line or configuration gives it ("btcusdt@trade,ethusdt@depth@100ms"
 /// or "trades:AAPL,quotes:*") into its items; empty items are dropped.
 std::vector<std::string> split_subscriptions(std::string_view list);

@@ -34,6 +34,16 @@ TEST(VenueName, IsReadAndWritten) {
   EXPECT_TRUE(split_subscriptions("").empty());
 }
 
+TEST(VenueName, OfNoNameIsWhatTheHostSays) {
+  EXPECT_EQ(venue_for("", "stream.data.alpaca.markets").value(), Venue::alpaca);
+  EXPECT_EQ(venue_for("", "Stream.Binance.COM").value(), Venue::binance);
+  EXPECT_EQ(venue_for("", "binance.us").value(), Venue::binance);
+  EXPECT_EQ(venue_for("", "notbinance.com").value(), Venue::raw) << "another domain";
+  EXPECT_EQ(venue_for("", "binance.com.example.org").value(), Venue::raw);
+  EXPECT_EQ(venue_for("raw", "stream.binance.com").value(), Venue::raw) << "what is said wins";
+  EXPECT_FALSE(venue_for("alpacca", "stream.data.alpaca.markets"));
+}
+
 TEST(Base64, AgreesWithTheVectorsOfRfc4648) {
   const std::pair<std::string_view, std::string_view> vectors[] = {{"", ""},
                                                                    {"f", "Zg=="},

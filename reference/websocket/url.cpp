@@ -1,5 +1,6 @@
 #include "reference/websocket/url.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 namespace feedbench::websocket {
@@ -38,6 +39,12 @@ std::string WsUrl::host_header() const {
   if (host.find(':') != std::string::npos) value.insert(0, 1, '[').push_back(']');
   if (port != (tls ? 443 : 80)) value.append(":").append(std::to_string(port));
   return value;
+}
+
+std::string WsUrl::normal() const {
+  std::string where = host_header();
+  std::transform(where.begin(), where.end(), where.begin(), to_lower);
+  return (tls ? "wss://" : "ws://") + where + target;
 }
 
 transports::Expected<WsUrl> parse_url(std::string_view url) {

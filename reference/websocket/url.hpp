@@ -18,6 +18,9 @@ struct WsUrl {
   /// The value of the Host header: the port is left out when it is the scheme's own; IPv6 gets its
   /// brackets.
   [[nodiscard]] std::string host_header() const;
+  /// The one way to write it: equal for URLs that mean the same server and target. Scheme and host in lower case, no port
+  /// where it is the scheme's own, a path of "/" where there is none; the rest as it was.
+  [[nodiscard]] std::string normal() const;
 };
 
 /// errors: one sentence that names the URL and what is wrong with it. thread: any. source: RFC 6455

@@ -16,6 +16,17 @@ struct Good {
   const char* host_header;
 };
 
+TEST(WsUrl, HasOneNormalForm) {
+  const auto normal = [](const char* url) { return parse_url(url).value().normal(); };
+  for (const char* const same : {"ws://host/", "ws://host", "WS://HOST:80", "ws://Host:80/"})
+    EXPECT_EQ(normal(same), "ws://host/") << same;
+  EXPECT_EQ(normal("wss://Host:443?A=b"), "wss://host/?A=b");
+  EXPECT_EQ(normal("ws://[::1]:80/Path"), "ws://[::1]/Path") << "the path's case means something";
+  EXPECT_EQ(normal("ws://[::A]:443"), "ws://[::a]:443/");
+  EXPECT_NE(normal("ws://host:443"), normal("wss://host:443"));
+  EXPECT_NE(normal("ws://host/a"), normal("ws://host/a/"));
+}
+
 TEST(WsUrl, TakesApartWhatVenuesAndUsersWrite) {
   const Good cases[] = {
       {"ws://localhost", false, "localhost", 80, "/", "localhost"},

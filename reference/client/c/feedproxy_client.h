@@ -154,7 +154,8 @@ typedef struct fp_open_options {
   uint8_t reserved[6]; /* 0. */
 } fp_open_options;
 
-/* Opens an upstream, or joins the one that is open already with the same URL, credentials, headers and subprotocol.
+/* Opens an upstream, or joins the one that is open already with the same URL, credentials, headers, subprotocol and
+ * venue: as they are meant, not as they are written (a venue of NULL is what the host's name says).
  * Reading starts with the first message published after the call, or with the last values before it.
  * options: NULL for the defaults. is_new: NULL, or set to 1 if this call made the upstream. */
 FP_API fp_error fp_open(fp_client* client, const fp_open_options* options, fp_feed* feed, int* is_new);

@@ -134,7 +134,8 @@ class Client:
     def open(self, url: Optional[str] = None, credentials: Optional[str] = None, headers: Optional[Headers] = None,
              venue: Optional[str] = None, subprotocol: Optional[str] = None, now: bool = False,
              last_values: bool = False) -> Feed:
-        """Opens an upstream, or joins the one that is open already with the same URL, credentials, headers and subprotocol.
+        """Opens an upstream, or joins the one that is open already with the same URL, credentials, headers,
+        subprotocol and venue: as they are meant, not as they are written (no venue is what the host's name says).
         Reading starts with the first message published after the call.
 
         url: default the upstream of the proxy's own configuration.
