@@ -1,6 +1,7 @@
 /*
  * The C interface of feedproxy's local client: one upstream WebSocket, shared with every other program of this user, read
- * in place from shared memory. C99 or C++; Linux. Link libfeedproxy-client.so (-lfeedproxy-client).
+ * in place from shared memory. C99 or C++; Linux. #include <feedproxy/feedproxy_client.h> and link libfeedproxy-client.so:
+ * `pkg-config --cflags --libs feedproxy-client-c`, or feedproxy::client-c of CMake's find_package(feedproxy).
  *
  *     fp_client* client = fp_client_create("momentum-1", NULL);
  *     if (client == NULL) { fprintf(stderr, "%s\n", fp_error_text(NULL)); return 1; }

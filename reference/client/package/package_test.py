@@ -1,7 +1,8 @@
-"""The installed client: three ways to build against it, and each program reads a real proxy."""
+"""The installed client: the ways to build against it in C++ and C, and each program reads a real proxy."""
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -10,8 +11,17 @@ import unittest
 BUILD = pathlib.Path(os.environ["FEEDBENCH_BUILD"])
 BIN = pathlib.Path(os.environ["FEEDBENCH_BIN"])
 CONSUMER = pathlib.Path(os.environ["FEEDBENCH_SOURCE"]) / "reference/client/package/consumer"
+C_CONSUMER = CONSUMER.with_name("consumer_c")
 WARNINGS = ["-std=c++20", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+C_WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
 COMPILER = os.environ.get("CXX", "c++")
+C_COMPILER = os.environ.get("CC", "cc")
+
+
+def sanitizer_flags():
+    """A library that was built with a sanitizer wants a program that was."""
+    told = re.search(r"^FEEDBENCH_SANITIZE:\w+=(.+)$", (BUILD / "CMakeCache.txt").read_text(), re.M)
+    return [f"-fsanitize={told.group(1)}"] if told else []
 
 
 def run(*words, **more):
@@ -67,7 +77,7 @@ class InstalledClient(unittest.TestCase):
         build = self.folder / "pkg-config"
         build.mkdir()
         packages = next((self.folder / "installed").rglob("pkgconfig"))
-        flags = run("pkg-config", f"--define-variable=prefix={self.folder / 'installed'}", "--cflags", "feedproxy-client",
+        flags = run("pkg-config", "--cflags", "feedproxy-client",
                     env={**os.environ, "PKG_CONFIG_PATH": str(packages)}).split()
         run(COMPILER, *WARNINGS, *flags, CONSUMER / "main.cpp", "-o", build / "consumer")
         self.read_with(build / "consumer")
@@ -78,9 +88,40 @@ class InstalledClient(unittest.TestCase):
         run(COMPILER, *WARNINGS, f"-I{self.folder / 'installed/include'}", CONSUMER / "main.cpp", "-o", build / "consumer")
         self.read_with(build / "consumer")
 
+    def test_c_by_find_package(self):
+        build = self.folder / "cmake-c"
+        run("cmake", "-S", C_CONSUMER, "-B", build, f"-DCMAKE_PREFIX_PATH={self.folder / 'installed'}",
+            f"-DCMAKE_C_FLAGS={' '.join(C_WARNINGS[1:] + sanitizer_flags())}")
+        run("cmake", "--build", build)
+        self.read_with(build / "consumer")
+
+    def test_c_by_pkg_config(self):
+        if shutil.which("pkg-config") is None:
+            self.skipTest("pkg-config is not installed")
+        build = self.folder / "pkg-config-c"
+        build.mkdir()
+        packages = next((self.folder / "installed").rglob("pkgconfig"))
+        known = {**os.environ, "PKG_CONFIG_PATH": str(packages)}
+        flags = run("pkg-config", "--cflags", "--libs", "feedproxy-client-c", env=known).split()
+        library = run("pkg-config", "--variable=libdir", "feedproxy-client-c", env=known).strip()
+        run(C_COMPILER, *C_WARNINGS, *sanitizer_flags(), C_CONSUMER / "main.c", *flags, f"-Wl,-rpath,{library}", "-o",
+            build / "consumer")
+        self.read_with(build / "consumer")
+
+    def test_moves_with_its_folder(self):
+        if shutil.which("pkg-config") is None:
+            self.skipTest("pkg-config is not installed")
+        moved = self.folder / "moved"
+        shutil.copytree(self.folder / "installed", moved, symlinks=True)
+        packages = next(moved.rglob("pkgconfig"))
+        for package in ("feedproxy-client", "feedproxy-client-c"):
+            told = run("pkg-config", "--variable=includedir", package, env={**os.environ, "PKG_CONFIG_PATH": str(packages)})
+            self.assertEqual(pathlib.Path(told.strip()).resolve(), (moved / "include").resolve())
+
     def test_needs_nothing_of_the_repository(self):
-        text = next((self.folder / "installed").rglob("client.hpp")).read_text()
-        self.assertNotIn('#include "', text)
+        for name in ("client.hpp", "feedproxy_client.h"):
+            text = next((self.folder / "installed").rglob(name)).read_text()
+            self.assertNotIn('#include "', text)
 
     def test_says_where_no_proxy_is(self):
         build = self.folder / "alone"
