@@ -659,7 +659,7 @@ class Client {
       feed.ended = true;
       return add(std::move(notice));
     }
-    reader->seek(packet.head.values[0] + 1);
+    reader->seek_first(packet.head.values[0] + 1);
     feed.successors.push_back({std::move(*reader), false});
   }
 

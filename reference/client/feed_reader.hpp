@@ -247,6 +247,12 @@ class FeedReader {
     if (!quiet_) put_progress();
   }
 
+  /// The same, for the first one this log ever holds.
+  void seek_first(std::uint64_t sequence) noexcept {
+    reader_.seek_first(sequence);
+    if (!quiet_) put_progress();
+  }
+
   /// The messages before the next one came by this upstream connection: another one will be a gap. 0: not known.
   void came_by(std::uint32_t generation) noexcept { generation_ = generation; }
 

@@ -157,6 +157,8 @@ class BasicFeedLogAppender {
   [[nodiscard]] std::uint64_t oldest_safe_offset() const noexcept {
     return write_limit_ > ring_bytes() ? write_limit_ - ring_bytes() : 0;
   }
+  /// Bytes before this offset may have been written over those of a lap before. Readers go by it.
+  [[nodiscard]] std::uint64_t write_limit() const noexcept { return write_limit_; }
   /// The bytes at a stream offset; [n] contiguous for any n <= ring_bytes().
   [[nodiscard]] const std::byte* data(std::uint64_t offset) const noexcept {
     return ring_ + (offset & ring_mask_);

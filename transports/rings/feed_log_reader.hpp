@@ -15,8 +15,8 @@ namespace feedbench::rings {
 
 enum class ReadStatus : std::uint8_t {
   frame,  ///< The next frame is in `out`.
-  none,   ///< Nothing new has been published.
-  gap,    ///< The writer lapped this reader: out.missed_frames (>= 1) frames are gone; read on.
+  none,  ///< Nothing new has been published (or the writer came round while a gap was being measured).
+  gap,  ///< The writer lapped this reader: out.missed_frames (>= 1) frames are gone; read on.
 };
 
 inline constexpr std::uint64_t kMissedBytesUnknown = UINT64_MAX;
@@ -36,8 +36,8 @@ struct Frame {
   const std::byte* data = nullptr;  ///< [length], contiguous, read-only.
 
   std::uint64_t missed_frames = 0;  ///< With ReadStatus::gap alone.
-  /// Stream bytes between the last frame handed out and the next: with gap alone, or
-  /// kMissedBytesUnknown (the reader was lapped again while it looked).
+  /// Stream bytes between the frame, or the gap, told before and the next frame: with gap alone. kMissedBytesUnknown where
+  /// seek() placed the reader at a frame that was gone already, and nowhere else.
   std::uint64_t missed_bytes = 0;
 
   [[nodiscard]] FrameStamps stamps() const noexcept { return packed_stamps.unpack(); }
@@ -81,8 +81,10 @@ inline FeedLogView view_of_feed_log(const std::byte* base, const FeedLogControl&
 /// know of them. Starts at the live edge.
 ///
 /// A reader is lapped when the writer has overwritten the line or the bytes of the frame it wants.
-/// It then gets one `gap` with the number of frames it missed and goes on at the oldest frame that
-/// is still whole. The sum of frames and missed frames always equals the distance covered.
+/// It then gets one `gap` with the frames and bytes it missed, and goes on where the writer will not
+/// be at once: at the oldest frame with a quarter of the ring and of the index between it and being
+/// overwritten (of frames so large that none has, at the newest). The sums of frames and missed
+/// frames, and of bytes, always equal the distance covered.
 ///
 /// Cost: next() reads two shared cache lines, one of which seldom changes; no system call, no
 /// allocation. A gap costs a binary search over the index. thread: one.
@@ -100,20 +102,32 @@ class BasicFeedLogReader {
 
   /// The next frame is the first one published from now on.
   void seek_live() noexcept {
-    const std::uint64_t head = view_.control->head_sequence.load(std::memory_order_acquire);
-    next_ = head + 1;
-    end_known_ = boundary_before(next_, end_);
+    constexpr int kTries = 4;  // each fails only if the writer comes round the index meanwhile
+    end_known_ = false;
+    for (int i = 0; i < kTries && !end_known_; ++i) {
+      const std::uint64_t head = head_sequence();
+      next_ = head + 1;
+      end_known_ = end_of_head(head, end_);
+    }
   }
   /// The next frame is the oldest one that is still whole.
   void seek_oldest() noexcept {
-    next_ = oldest_whole(1);
-    end_known_ = boundary_before(next_, end_);
+    const Found oldest = first_whole(1, head_sequence(), 0);
+    next_ = oldest.sequence;
+    end_ = oldest.begin;
+    end_known_ = oldest.known || boundary_before(next_, end_);
   }
 
   /// The next frame is `sequence`, published already or not; a gap tells if it is gone.
   void seek(std::uint64_t sequence) noexcept {
     next_ = sequence;
     end_known_ = boundary_before(next_, end_);
+  }
+  /// The same, for the first frame that this log ever holds.
+  void seek_first(std::uint64_t sequence) noexcept {
+    next_ = sequence;
+    end_ = 0;
+    end_known_ = true;
   }
 
   /// Gives the next frame, if there is one. Status as ReadStatus says.
@@ -167,10 +181,11 @@ class BasicFeedLogReader {
   }
 
  private:
-  // True if the bytes from `offset` on were not yet free to be overwritten.
-  [[nodiscard]] bool whole(std::uint64_t offset) const noexcept {
-    return offset + view_.ring_mask + 1 >=
-           view_.control->write_limit.load(std::memory_order_acquire);
+  // True if the bytes from `offset` on were not yet free to be overwritten, nor will be before the writer has come
+  // `margin` bytes further.
+  [[nodiscard]] bool whole(std::uint64_t offset, std::uint64_t margin = 0) const noexcept {
+    return offset + ring_bytes() >=
+           view_.control->write_limit.load(std::memory_order_acquire) + margin;
   }
 
   static void read_line(const Line& line, Frame& out) noexcept {
@@ -205,51 +220,74 @@ class BasicFeedLogReader {
     return line.sequence.load(std::memory_order_relaxed) == sequence;
   }
 
-  // The oldest frame from `from` on whose line and bytes are intact, or the one after the head.
-  // Older frames are lost before younger ones, so the search can halve.
-  std::uint64_t oldest_whole(std::uint64_t from) const noexcept {
-    const std::uint64_t head = head_sequence();
-    std::uint64_t low = std::max(from, head > view_.line_mask ? head - view_.line_mask : 1);
-    std::uint64_t high = std::max(head + 1, low);
-    while (low < high) {
-      const std::uint64_t middle = low + (high - low) / 2;
+  struct Found {
+    std::uint64_t sequence;
+    std::uint64_t begin;  // where the frame begins, if known
+    bool known;
+  };
+
+  // The oldest frame from `from` on whose line and bytes are intact, with the `margin`th part of index and ring (0: none)
+  // between it and being overwritten; else the one after `head`. Older frames are lost before younger ones, so the search
+  // can halve.
+  Found first_whole(std::uint64_t from, std::uint64_t head, std::uint64_t margin) const noexcept {
+    const std::uint64_t bytes = margin == 0 ? 0 : ring_bytes() / margin;
+    const std::uint64_t lines = index_lines() - (margin == 0 ? 0 : index_lines() / margin);
+    std::uint64_t low = std::max(from, head >= lines ? head - lines + 1 : 1);
+    Found found{std::max(head + 1, low), 0, false};
+    while (low < found.sequence) {
+      const std::uint64_t middle = low + (found.sequence - low) / 2;
       std::uint64_t begin = 0;
       std::uint64_t end = 0;
-      if (locate(middle, begin, end) && whole(begin)) {
-        high = middle;
+      if (locate(middle, begin, end) && whole(begin, bytes)) {
+        found = {middle, begin, true};
       } else {
         low = middle + 1;
       }
     }
-    return low;
+    return found;
+  }
+
+  // Where the stream stands right after frame `head`, which was the last one published. False if it cannot be told any
+  // more.
+  bool end_of_head(std::uint64_t head, std::uint64_t& offset) const noexcept {
+    std::uint64_t begin = 0;
+    if (locate(head, begin, offset)) return true;
+    // The writer stores head_offset first: while it is 0, nothing had been published when `head` was read (which is what
+    // a log that goes on where another ended began with).
+    offset = 0;
+    return view_.control->head_offset.load(std::memory_order_acquire) == 0;
   }
 
   // Where the stream stands just before frame `sequence`: its own start, or the end of the one
   // before if it is not published yet. False if both lines are gone already.
   bool boundary_before(std::uint64_t sequence, std::uint64_t& offset) const noexcept {
-    std::uint64_t begin = 0;
     std::uint64_t end = 0;
-    if (locate(sequence, begin, end)) {
-      offset = begin;
-      return true;
-    }
-    if (sequence == 1) {
-      offset = 0;
-      return true;
-    }
-    if (!locate(sequence - 1, begin, end)) return false;
-    offset = end;
-    return true;
+    if (locate(sequence, offset, end)) return true;
+    offset = 0;
+    if (sequence == 1) return true;
+    const std::uint64_t head = head_sequence();
+    std::uint64_t begin = 0;
+    return head == sequence - 1 ? end_of_head(head, offset) : locate(sequence - 1, begin, offset);
   }
 
+  // Tells how much is gone, once it is known exactly: if the writer comes round the index between two looks, nothing has
+  // changed, and the next call looks again.
   [[gnu::noinline, gnu::cold]] ReadStatus lapped(Frame& out) noexcept {
-    const std::uint64_t wanted = next_;
-    next_ = oldest_whole(wanted + 1);  // `wanted` itself is known to be gone
-    out.missed_frames = next_ - wanted;
-    const std::uint64_t last_end = end_;
-    const bool last_known = end_known_;
-    end_known_ = boundary_before(next_, end_);
-    out.missed_bytes = last_known && end_known_ ? end_ - last_end : kMissedBytesUnknown;
+    constexpr std::uint64_t kQuarter = 4;
+    const std::uint64_t head = head_sequence();
+    Found resume = first_whole(next_ + 1, head, kQuarter);  // next_ itself is known to be gone
+    if (!resume.known) {
+      std::uint64_t begin = 0;
+      std::uint64_t end = 0;
+      if (head < next_ || !locate(head, begin, end)) return ReadStatus::none;
+      resume.begin = end;
+      if (head > next_ && whole(begin)) resume = {head, begin, true};
+    }
+    out.missed_frames = resume.sequence - next_;
+    out.missed_bytes = end_known_ ? resume.begin - end_ : kMissedBytesUnknown;
+    next_ = resume.sequence;
+    end_ = resume.begin;
+    end_known_ = true;
     return ReadStatus::gap;
   }
 
