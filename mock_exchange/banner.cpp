@@ -40,7 +40,14 @@ std::string size_text(std::uint64_t bytes) {
                            : fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
 }
 
-std::string example(const PreparedSession& session, venues::Venue venue, const std::string& url) {
+/// The example's request is JSON: what would have to be escaped there is left to the reader.
+std::string shown(const std::string& given) {
+  if (given.empty()) return "any";
+  return given.find_first_of("\"\\'") == std::string::npos ? given : "...";
+}
+
+std::string example(const PreparedSession& session, venues::Venue venue,
+                    const venues::Credentials& credentials, const std::string& url) {
   const std::string no_check = url.starts_with("wss") ? "--no-check " : "";
   const auto topics = busiest_topics(session);
   if (venue == venues::Venue::binance && !topics.empty()) {
@@ -54,9 +61,10 @@ std::string example(const PreparedSession& session, venues::Venue venue, const s
     const bool crypto = symbol.find('/') != std::string::npos;
     return fmt::format(
         "try:  wscat {}-c '{}{}'\n"
-        "      > {{\"action\":\"auth\",\"key\":\"any\",\"secret\":\"any\"}}\n"
+        "      > {{\"action\":\"auth\",\"key\":\"{}\",\"secret\":\"{}\"}}\n"
         "      > {{\"action\":\"subscribe\",\"{}\":[\"{}\"]}}\n",
-        no_check, url, crypto ? "/v1beta3/crypto/us" : "/v2/sip", busiest.substr(0, colon), symbol);
+        no_check, url, crypto ? "/v1beta3/crypto/us" : "/v2/sip", shown(credentials.reveal_key()),
+        shown(credentials.reveal_secret()), busiest.substr(0, colon), symbol);
   }
   return fmt::format("try:  wscat {}-c '{}/'\n", no_check, url);
 }
@@ -64,7 +72,8 @@ std::string example(const PreparedSession& session, venues::Venue venue, const s
 }  // namespace
 
 std::string banner(const PreparedSession& session, venues::Venue venue, const Pace& pace,
-                   std::uint64_t loops, const std::string& url) {
+                   std::uint64_t loops, const venues::Credentials& credentials,
+                   const std::string& url) {
   const std::size_t topics = session.topics().size() - 1;
   std::string what =
       fmt::format("{}: {} frames, {}", venues::to_string(venue),
@@ -76,7 +85,7 @@ std::string banner(const PreparedSession& session, venues::Venue venue, const Pa
                       static_cast<double>(session.span_ns()) / 1e9, to_string(pace));
   what += loops == kLoopForever ? "for ever" : loops == 1 ? "once" : fmt::format("{} times", loops);
   return fmt::format("{}\nlistening on {}  (Ctrl-C stops)\n{}", what, url,
-                     example(session, venue, url));
+                     example(session, venue, credentials, url));
 }
 
 }  // namespace feedbench::mock_exchange

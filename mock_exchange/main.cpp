@@ -120,8 +120,8 @@ class Program {
     const auto session = exchange_setup.session;
     exchange_ =
         value_or_fail(Exchange::create(io_, std::move(exchange_setup)), program::kExitCannotStart);
-    fmt::print("{}",
-               banner(*session, options_.venue, options_.pace, options_.loops, exchange_->url()));
+    fmt::print("{}", banner(*session, options_.venue, options_.pace, options_.loops,
+                            {options_.key, options_.secret}, exchange_->url()));
     std::fflush(stdout);
     status_.event("listening",
                   {{"endpoint", to_string(exchange_->endpoint())}, {"url", exchange_->url()}});

@@ -46,6 +46,8 @@ class MockExchange(ProgramTest):
             (EXIT_USAGE, ["--venue", "alpaca", "--replay", BINANCE], [BINANCE.name, "of binance", "--venue alpaca"]),
             (EXIT_USAGE, ["--venue", "binance", "--replay", ALPACA], [ALPACA.name, "of alpaca", "--venue binance"]),
             (EXIT_USAGE, ["--replay", BINANCE], ["--venue"]),
+            (EXIT_USAGE, ["--venue", "binance", "--replay", BINANCE, "--key", "a"], ["--key", "binance", "alpaca"]),
+            (EXIT_USAGE, ["--venue", "raw", "--synthetic", "100x10", "--secret", "a"], ["--secret", "raw"]),
             (EXIT_USAGE, ["--venue", "binance", "--replay", BINANCE, "--speed", "warp"], ["'warp'", "recorded"]),
             (EXIT_USAGE, ["--venue", "binance", "--replay", BINANCE, "--speed", "rate:0"], ["'rate:0'"]),
             (EXIT_USAGE, ["--venue", "binance", "--replay", BINANCE, "--loop", "0"], ["'0'", "forever"]),

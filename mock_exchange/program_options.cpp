@@ -206,6 +206,14 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
     line.text = "nothing to replay: give --replay FILE (or --synthetic BYTESxFRAMES)";
     return line;
   }
+  if (line.options.venue != venues::Venue::alpaca &&
+      !(line.options.key.empty() && line.options.secret.empty())) {
+    line.exit_code = program::kExitUsage;
+    line.text = fmt::format("{} does nothing with --venue {}: only alpaca has a login",
+                            line.options.key.empty() ? "--secret" : "--key",
+                            venues::to_string(line.options.venue));
+    return line;
+  }
   if (!line.options.allow_remote && !is_loopback(line.options.listen.address)) {
     line.exit_code = program::kExitUsage;
     line.text = fmt::format(

@@ -40,7 +40,9 @@ inline std::string runtime_folder() {
                                  ? std::string(given) + "/feedproxy"
                                  : "/tmp/feedproxy-" + std::to_string(::geteuid());
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
-    throw Error(Errc::system, "make the folder " + folder + ": " + std::strerror(errno));
+    throw Error(Errc::system,
+                "make the folder " + folder + ": " + std::strerror(errno) +
+                    " (check XDG_RUNTIME_DIR, or give the socket a path with a slash)");
   struct stat status {};
   if (::lstat(folder.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) ||
       status.st_uid != ::geteuid() || (status.st_mode & 022) != 0)
@@ -89,7 +91,10 @@ class SpawnLock {
   bool try_lock() {
     Descriptor file(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!file.valid())
-      throw Error(Errc::system, "make the lock " + path_ + ": " + std::strerror(errno));
+      throw Error(Errc::system,
+                  "make the lock " + path_ + ": " + std::strerror(errno) +
+                      " (is its folder there, and this user's? check XDG_RUNTIME_DIR, "
+                      "or give the socket another path)");
     if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) return false;
     // Its last holder removed the name when it was done; then this is a lock on nothing.
     struct stat held {};
@@ -106,10 +111,23 @@ class SpawnLock {
   Descriptor lock_;
 };
 
+/// Why it could not be started. A word with a space is a command line that was meant to be several.
+inline std::string why_not_spawned(const std::string& program, int failure) {
+  if (failure != ENOENT || program.find('/') != std::string::npos) {
+    std::string why = std::strerror(failure);
+    if (failure == ENOENT && program.find(' ') != std::string::npos)
+      why += " (give program and arguments as a list of words)";
+    return why;
+  }
+  return program.find(' ') == std::string::npos
+             ? "not found in PATH"
+             : "not found in PATH (give program and arguments as a list of words)";
+}
+
 /// Starts `program` with --local-socket PATH --detach behind its own arguments and waits until it serves.
-/// throws Error with what it said when it did not come up.
-inline void spawn(const std::vector<std::string>& program, const std::string& path,
-                  Clock::time_point until) {
+/// Returns what it said. throws Error with that when it did not come up.
+inline std::string spawn(const std::vector<std::string>& program, const std::string& path,
+                         Clock::time_point until) {
   std::vector<std::string> words = program;
   words.insert(words.end(), {"--local-socket", path, "--detach"});
   std::vector<char*> arguments;
@@ -143,7 +161,8 @@ inline void spawn(const std::vector<std::string>& program, const std::string& pa
   ::posix_spawnattr_destroy(&attributes);
   theirs.reset();
   if (failure != 0)
-    throw Error(Errc::spawn_failed, "spawn " + words[0] + ": " + std::strerror(failure));
+    throw Error(Errc::spawn_failed,
+                "spawn " + words[0] + ": " + why_not_spawned(words[0], failure));
   // What it says until it serves or gives up: both close its standard error here.
   std::string text;
   bool late = false;
@@ -164,14 +183,14 @@ inline void spawn(const std::vector<std::string>& program, const std::string& pa
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
-  if (late)
-    throw Error(Errc::timed_out,
-                "spawn " + words[0] + ": it does not serve in time; it said: " + text);
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
   while (!text.empty() && text.back() == '\n') text.pop_back();
+  text.insert(0, text.empty() ? " and said nothing" : ": ");
+  if (late)
+    throw Error(Errc::timed_out, "spawn " + words[0] + ": it does not serve in time" + text);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return text;
   throw Error(Errc::spawn_failed, "spawn " + words[0] + ": it ended with " +
                                       std::to_string(WIFEXITED(status) ? WEXITSTATUS(status) : -1) +
-                                      (text.empty() ? "" : ": " + text));
+                                      text);
 }
 
 /// A socket connected to the proxy at path. program: what to start if nobody is there; empty: nothing.
@@ -185,8 +204,10 @@ inline Descriptor find_proxy(const std::string& path, const std::vector<std::str
     Descriptor socket = connect_to(path, os_error);
     if (socket.valid()) return socket;
     if (!nobody_there(os_error) && os_error != EAGAIN)
-      throw Error(os_error == EACCES ? Errc::not_allowed : Errc::system,
-                  "connect to the proxy at " + path + ": " + std::strerror(os_error));
+      throw Error(
+          os_error == EACCES ? Errc::not_allowed : Errc::system,
+          "connect to the proxy at " + path + ": " + std::strerror(os_error) +
+              (os_error == EACCES ? " (another user's? its --local-group says who else may)" : ""));
     if (nobody_there(os_error) && program.empty())
       throw Error(Errc::no_proxy, "connect to the proxy at " + path + ": " +
                                       std::strerror(os_error) +
@@ -196,7 +217,12 @@ inline Descriptor find_proxy(const std::string& path, const std::vector<std::str
     if (nobody_there(os_error)) {
       // Between the look above and the lock another may have started it: only who has the lock and looked again starts.
       if (mine) {
-        spawn(program, path, until);
+        const std::string said = spawn(program, path, until);
+        socket = connect_to(path, os_error);
+        if (socket.valid()) return socket;
+        if (nobody_there(os_error))
+          throw Error(Errc::spawn_failed, "spawn " + program[0] + ": it ended with 0" + said +
+                                              ", and nobody serves at " + path);
         continue;
       }
       mine = lock.try_lock();

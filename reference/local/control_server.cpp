@@ -135,7 +135,7 @@ class ControlServer::Loop final : public Audience {
         session->monitor = saved.monitor;
         session->log_level = saved.log_level;
         session->greeted = true;
-        ++served;
+        if (!saved.monitor) ++served;
         ++clients;
       }
       sessions_.push_back(std::move(session));
@@ -222,10 +222,14 @@ class ControlServer::Loop final : public Audience {
     for (const auto& session : sessions_)
       if (!session->greeted) due = std::min(due, session->hello_until);
     if (options_.linger_ns >= 0 && nobody_here() && !stop_asked_)
-      due = std::min(due, idle_since_ + options_.linger_ns);
+      due = std::min(due, idle_since_ + linger_ns());
     return due;
   }
 
+  /// One that has clients' errors behind it and nothing else is in the way of the next attempt.
+  [[nodiscard]] std::int64_t linger_ns() const {
+    return had_clients_ && !registry_.was_of_use() ? options_.linger_unused_ns : options_.linger_ns;
+  }
   /// Monitors are nobody.
   [[nodiscard]] bool nobody_here() const {
     return std::all_of(sessions_.begin(), sessions_.end(),
@@ -238,9 +242,9 @@ class ControlServer::Loop final : public Audience {
     for (const auto& session : sessions_)
       if (!session->greeted && at >= session->hello_until) session->end("said nothing");
     if (options_.linger_ns >= 0 && nobody_here() && !stop_asked_ &&
-        at >= idle_since_ + options_.linger_ns) {
+        at >= idle_since_ + linger_ns()) {
       stop_asked_ = true;
-      spdlog::info("no local client for {} ms: stopping", options_.linger_ns / 1'000'000);
+      spdlog::info("no local client for {} ms: stopping", linger_ns() / 1'000'000);
       FeedCommand stop;
       stop.kind = FeedCommand::Kind::stop;
       port_.commands.post(std::move(stop));
@@ -397,7 +401,10 @@ class ControlServer::Loop final : public Audience {
     session.greeted = true;
     session.monitor = monitor;
     session.bell = std::move(*bell);
-    ++served;
+    if (!monitor) {
+      ++served;
+      had_clients_ = true;
+    }
     ++clients;
     spdlog::info("local client {} (pid {}) connected", session.name, session.pid);
     done(session, packet.head.request, {static_cast<std::uint64_t>(::getpid()), 0, 0},
@@ -728,6 +735,7 @@ class ControlServer::Loop final : public Audience {
   const MonotonicInstant started_ = now();
   MonotonicInstant idle_since_;
   bool stop_asked_ = false;
+  bool had_clients_ = false;
   std::optional<Successor> successor_;
   bool handed_over_ = false;
   ProxyState* taken_over_ = nullptr;

@@ -18,6 +18,8 @@ struct ControlOptions {
   std::uint32_t clients_max = 256;  ///< One more is told so and closed.
   /// The program ends this long after its last client went (or after the start); -1: never.
   std::int64_t linger_ns = -1;
+  /// The same while no feed of it was ever live, and it had a client: that one may want another environment for the next.
+  std::int64_t linger_unused_ns = -1;
   std::int64_t hello_timeout_ns = 5'000'000'000;  ///< For the first packet of a client.
   RegistryOptions registry;
 };
@@ -45,7 +47,8 @@ class ControlServer {
   ControlServer& operator=(const ControlServer&) = delete;
 
   [[nodiscard]] const std::string& path() const noexcept;
-  /// Clients connected now, ever, and refused ever (another user, a wrong token or version, too many). thread: any.
+  /// Clients connected now, ever (monitors and successors not counted), and refused ever (another user, a wrong token or
+  /// version, too many). thread: any.
   [[nodiscard]] std::uint64_t clients() const noexcept;
   [[nodiscard]] std::uint64_t served() const noexcept;
   [[nodiscard]] std::uint64_t refused() const noexcept;

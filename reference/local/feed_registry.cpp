@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -103,11 +104,37 @@ void FeedRegistry::adopt(const upstream::FeedParts& parts, const OpenRequest& as
 }
 
 std::string FeedRegistry::why_not_allowed(const OpenRequest& wanted) const {
-  if (options_.allow_open.empty()) return {};
-  const bool allowed =
-      std::any_of(options_.allow_open.begin(), options_.allow_open.end(),
-                  [&](const std::string& prefix) { return begins_with(wanted.url, prefix); });
-  return allowed ? "" : "this URL may not be opened here (see the proxy's allow_open)";
+  const auto url = websocket::parse_url(wanted.url);
+  if (!url) return {};  // which is a fault of its own
+  if (options_.allow_open.empty() && options_.may_open_any) return {};
+  for (const std::string& prefix : options_.allow_open) {
+    const auto parsed = websocket::parse_url(prefix);
+    if (begins_with(url->normal(), parsed ? parsed->normal() : prefix)) return {};
+  }
+  if (options_.allow_open.empty())
+    return fmt::format(
+        "{} may not be opened: this proxy has a --local-group and no --allow-open, so its clients "
+        "may open nothing but its own --upstream",
+        shown(*url));
+  return fmt::format("{} may not be opened: the proxy's --allow-open has {}", shown(*url),
+                     fmt::join(options_.allow_open, ", "));
+}
+
+/// Whoever set the variables only now meets a proxy that has the environment of before.
+std::string FeedRegistry::missing_credentials(const std::string& name,
+                                              const venues::Credentials& found) const {
+  const bool key = found.reveal_key().empty();
+  const bool secret = found.reveal_secret().empty();
+  if (!key && !secret) return {};
+  const std::string which = (key ? name + "_KEY" : "") + (key && secret ? " and " : "") +
+                            (secret ? name + "_SECRET" : "");
+  if (restoring_) return "the environment of this process has no " + which;
+  const std::int64_t running_s = (MonotonicInstant::now() - since_) / 1'000'000'000;
+  return fmt::format(
+      "the environment of the proxy (pid {}, running for {} s) has no {}: set them and run "
+      "`feedproxy --replace --detach --local-socket {}` (with its other arguments, if `ps -o args= "
+      "{}` shows some), or stop it: kill {}",
+      ::getpid(), running_s, which, options_.local_socket, ::getpid(), ::getpid());
 }
 
 transports::Expected<std::unique_ptr<upstream::FeedParts>> FeedRegistry::make_parts(
@@ -134,9 +161,13 @@ transports::Expected<std::unique_ptr<upstream::FeedParts>> FeedRegistry::make_pa
                             "never the secret itself)",
                             0});
     link.login.credentials = options_.credentials(name);
-    if (link.login.credentials.empty())
-      return tl::make_unexpected(transports::Error{
-          fmt::format("the proxy's environment has no {}_KEY and {}_SECRET", name, name), 0});
+    if (std::string missing = missing_credentials(name, link.login.credentials); !missing.empty())
+      return tl::make_unexpected(transports::Error{std::move(missing), 0});
+  } else if (*venue == venues::Venue::alpaca) {
+    return tl::make_unexpected(transports::Error{
+        "alpaca needs a key and a secret: give `credentials` a NAME, and the proxy's environment "
+        "NAME_KEY and NAME_SECRET",
+        0});
   }
   auto log = options_.logs->take();
   if (!log) return tl::make_unexpected(log.error());
@@ -467,6 +498,7 @@ void FeedRegistry::on_event(FeedEvent event, MonotonicInstant now) {
   Feed& feed = *found->second;
   switch (event.kind) {
     case FeedEvent::Kind::ready:
+      was_of_use_ = true;
       feed.state = FeedState::live;
       ++feed.connects;
       feed.book.upstream_ready(now);

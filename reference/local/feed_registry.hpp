@@ -37,7 +37,9 @@ struct RegistryOptions {
   std::string ca_file;                  ///< To be trusted for wss://; empty: the system's.
   std::uint32_t feeds_max = 32;         ///< Upstreams at a time; one more open is refused.
   std::uint32_t requests_max = 4096;    ///< Unanswered requests of one client; one more is refused.
-  std::vector<std::string> allow_open;  ///< URL prefixes that may be opened; empty: any.
+  std::vector<std::string> allow_open;  ///< URL prefixes that may be opened.
+  bool may_open_any = true;             ///< If there are none; false: then nothing may be.
+  std::string local_socket;             ///< To be named in what is said of a fault.
   /// The credentials that a name stands for; empty ones: there are none of that name.
   std::function<venues::Credentials(const std::string& name)> credentials;
 };
@@ -104,6 +106,8 @@ class FeedRegistry {
   [[nodiscard]] nlohmann::json status() const;
   [[nodiscard]] std::vector<FeedId> feeds_of(UserId user) const;
   [[nodiscard]] std::size_t size() const noexcept { return feeds_.size(); }
+  /// A feed was live once, here or where this one goes on.
+  [[nodiscard]] bool was_of_use() const noexcept { return was_of_use_; }
 
  private:
   struct Feed;
@@ -118,6 +122,8 @@ class FeedRegistry {
   static std::string key_of(const OpenRequest& wanted);
   static std::string shown_url(const std::string& url);
   [[nodiscard]] std::string why_not_allowed(const OpenRequest& wanted) const;
+  [[nodiscard]] std::string missing_credentials(const std::string& name,
+                                                const venues::Credentials& found) const;
   Feed* create(UserId user, std::uint32_t request, const OpenRequest& wanted,
                const std::string& key);
   void join(Feed& feed, UserId user, std::uint32_t request, const OpenRequest& wanted,
@@ -151,6 +157,9 @@ class FeedRegistry {
   std::map<std::uint64_t, Sending> sending_;  // by tag
   std::uint64_t next_tag_ = 1;
   FeedId next_feed_ = 2;  // 1 is the configuration's
+  bool was_of_use_ = false;
+  bool restoring_ = false;
+  const transports::MonotonicInstant since_ = transports::MonotonicInstant::now();
 };
 
 }  // namespace feedbench::local

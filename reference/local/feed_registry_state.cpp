@@ -59,6 +59,7 @@ void continue_from(ProxyState::Feed& feed, upstream::FeedParts& parts) {
 transports::Expected<void> FeedRegistry::restore(ProxyState& state, const BellOf& bell_of,
                                                  MonotonicInstant now) {
   next_feed_ = state.next_feed;
+  was_of_use_ = restoring_ = true;
   if (state.feeds.size() > options_.feeds_max)
     return tl::make_unexpected(transports::Error{
         fmt::format(
@@ -106,6 +107,7 @@ transports::Expected<void> FeedRegistry::restore(ProxyState& state, const BellOf
       post(FeedCommand::Kind::attach, feed.id, feed.users[user].bell);
     }
   }
+  restoring_ = false;
   return {};
 }
 

@@ -73,7 +73,8 @@ std::string make_free(const std::string& path, const sockaddr_un& address) {
   const int answer = probe.valid() ? try_connect(probe.get(), address) : errno;
   if (answer != ECONNREFUSED) {
     // EAGAIN: a full backlog; EPROTOTYPE: a socket of another kind: alive both.
-    return "in use by a running program (choose another path, or stop that program)";
+    return "in use by a running program (choose another path, stop that program, or take over with "
+           "--replace)";
   }
   return ::unlink(path.c_str()) == 0
              ? std::string{}

@@ -448,6 +448,69 @@ TEST_F(LocalClients, ThatRaceForNoProxyStartExactlyOne) {
   EXPECT_EQ(files_left(), std::vector<std::string>{});
 }
 
+/// The sentence of the Error that `call` throws.
+std::string text_of(const std::function<void()>& call) {
+  try {
+    call();
+    return "no error";
+  } catch (const feedproxy::Error& error) {
+    return error.what();
+  }
+}
+
+TEST_F(LocalClients, WhoForgotItsCredentialsIsToldWhichProxyHasTheEnvironmentWithoutThem) {
+  ScriptedVenue venue({.venue = venues::Venue::alpaca, .key = "k", .secret = "s"});
+  options_.spawn = {program(), "--linger-ms", "100000000"};
+  const feedproxy::OpenOptions what{
+      .url = venue.url(), .credentials = "FEEDBENCH_LATE", .venue = "alpaca"};
+  auto early = client("early");
+  const int first = proxy_pid_;
+  const std::string text = text_of([&] { early->open(what); });
+  for (const char* const part :
+       {"FEEDBENCH_LATE_KEY and FEEDBENCH_LATE_SECRET", "--replace --detach --local-socket"})
+    EXPECT_NE(text.find(part), std::string::npos) << part << " is not in: " << text;
+  EXPECT_NE(text.find(std::to_string(first)), std::string::npos) << text;
+  EXPECT_NE(text.find(options_.path), std::string::npos) << text;
+  // It was of no use to anybody, so it does not stand in the way of the next attempt for long.
+  early.reset();
+  testing::eventually([&] { return testing::has_ended(first); });
+  ::setenv("FEEDBENCH_LATE_KEY", "k", 1);
+  ::setenv("FEEDBENCH_LATE_SECRET", "s", 1);
+  auto late = client("late");
+  EXPECT_NE(proxy_pid_, first);
+  EXPECT_EQ(text_of([&] { late->open(what); }), "no error");
+  ::unsetenv("FEEDBENCH_LATE_KEY");
+  ::unsetenv("FEEDBENCH_LATE_SECRET");
+  EXPECT_NE(
+      text_of([&] { late->open({.url = venue.url(), .venue = "alpaca"}); }).find("credentials"),
+      std::string::npos);
+}
+
+TEST_F(LocalClients, AProgramThatIsNoProxyIsDescribed) {
+  const auto said = [&](std::vector<std::string> spawn) {
+    options_.spawn = std::move(spawn);
+    return text_of([&] { client("reader"); });
+  };
+  EXPECT_NE(said({"/bin/true"}).find("it ended with 0 and said nothing"), std::string::npos)
+      << said({"/bin/true"});
+  EXPECT_NE(said({"/bin/false"}).find("it ended with 1 and said nothing"), std::string::npos);
+  EXPECT_NE(said({"feedproxy_not_there"}).find("not found in PATH"), std::string::npos);
+  const std::string line = said({"feedproxy_not_there --linger-ms 3000"});
+  EXPECT_NE(line.find("program and arguments as a list"), std::string::npos) << line;
+}
+
+TEST_F(LocalClients, AFolderThatCannotBeMadeIsToldWithWhatToCheck) {
+  const char* const before = std::getenv("XDG_RUNTIME_DIR");
+  const std::string kept = before == nullptr ? "" : before;
+  ::setenv("XDG_RUNTIME_DIR", "/proc", 1);
+  const std::string text = text_of([] { feedproxy::socket_path("default"); });
+  before == nullptr ? ::unsetenv("XDG_RUNTIME_DIR") : ::setenv("XDG_RUNTIME_DIR", kept.c_str(), 1);
+  EXPECT_NE(text.find("XDG_RUNTIME_DIR"), std::string::npos) << text;
+  options_.path = folder_ + "/none/proxy.sock";
+  const std::string lock = text_of([&] { client("reader"); });
+  EXPECT_NE(lock.find("XDG_RUNTIME_DIR"), std::string::npos) << lock;
+}
+
 TEST_F(LocalClients, AProxyThatCannotStartSaysWhyInTheClientsError) {
   options_.spawn = {program(), "--transport", "carrier-pigeon"};
   try {
@@ -566,6 +629,22 @@ TEST_F(LocalClients, OnlyAllowedUrlsAreOpened) {
   EXPECT_EQ(code_of([&] { reader->open({.url = venue.url("/good.evil.example")}); }),
             Errc::not_allowed);
   EXPECT_TRUE(reader->open({.url = venue.url("/good/1")}).is_new);
+  EXPECT_TRUE(reader->open({.url = "WS" + venue.url("/good").substr(2)}).is_new) << "is the same";
+  EXPECT_EQ(code_of([&] { reader->open({.url = "ws:/"}); }), Errc::bad_request);
+  const std::string text = text_of([&] { reader->open({.url = venue.url("/bad?token=hidden")}); });
+  for (const std::string& part :
+       {venue.url("/bad"), venue.url("/good"), std::string("--allow-open")})
+    EXPECT_NE(text.find(part), std::string::npos) << part << " is not in: " << text;
+  EXPECT_EQ(text.find("hidden"), std::string::npos) << text;
+}
+
+TEST_F(LocalClients, WithAGroupAndNothingAllowedNoUrlIsOpened) {
+  ScriptedVenue venue;
+  options_.spawn.insert(options_.spawn.end(), {"--local-group", "daemon"});
+  auto reader = client("reader");
+  EXPECT_EQ(code_of([&] { reader->open({.url = venue.url()}); }), Errc::not_allowed);
+  const std::string text = text_of([&] { reader->open({.url = venue.url()}); });
+  EXPECT_NE(text.find("--local-group"), std::string::npos) << text;
 }
 
 TEST_F(LocalClients, TooManyFeedsAreRefusedAndNothingElseSuffers) {

@@ -312,15 +312,16 @@ TEST_F(Replace, TheConfigurationsOwnUpstreamAndItsWebSocketPortGoOn) {
 }
 
 TEST_F(Replace, WhatCannotGoOnIsOpenedAnewAndToldAsOneGap) {
-  ScriptedVenue venue;
-  options_.spawn.insert(options_.spawn.end(),
-                        {"--upstream", venue.url(), "--listen", "127.0.0.1:0"});
+  ScriptedVenue venue({.venue = venues::Venue::binance});
+  options_.spawn.insert(options_.spawn.end(), {"--upstream", venue.url(), "--venue", "binance",
+                                               "--listen", "127.0.0.1:0"});
   auto reader = client("reader");
   const auto feed = reader->open({}).feed;
   Reading reading(*reader, feed);
   venue.publish_numbered(100, 100);
   reading.until_number(100);
-  ASSERT_EQ(replace({"--subscribe", "something"}), 0);  // another login than that of the connection
+  ASSERT_EQ(replace({"--subscribe", "btcusdt@trade"}),
+            0);  // another login than that of the connection
   testing::eventually([&] { return venue.connections_ever() == 2; });
   Notice notice;
   ASSERT_TRUE(testing::next_notice(*reader, Notice::Kind::upstream_ready, notice));

@@ -119,7 +119,10 @@ const std::vector<Option>& options() {
   static const std::vector<Option> all = {
       text("upstream", "The WebSocket to share: ws://HOST[:PORT]/TARGET or wss://...",
            &C::upstream),
-      text("venue", "What speaks there: raw, binance or alpaca", &C::venue),
+      text("venue",
+           "What speaks there: raw, binance or alpaca (default: what the host's name says, else "
+           "raw)",
+           &C::venue),
       list("subscribe", "Comma-separated: Binance streams, or Alpaca CHANNEL:SYMBOL",
            &C::subscribe),
       text("key_env", "Environment variable that holds the API key", &C::key_env),
@@ -227,7 +230,43 @@ bool is_loopback(const std::string& address) {
   return address.starts_with("127.") || address == "::1";
 }
 
+/// What is accepted must do something.
+void check_what_says_nothing(const ProxyConfig& config, std::vector<std::string>& faults) {
+  if (config.upstream.empty()) {
+    for (const auto& [given, flag] :
+         {std::pair(!config.subscribe.empty(), "--subscribe"), {!config.venue.empty(), "--venue"}})
+      if (given)
+        faults.push_back(fmt::format(
+            "{} without --upstream does nothing: local clients say for themselves what they open",
+            flag));
+  } else if (!config.subscribe.empty() && venue_of(config) == venues::Venue::raw) {
+    faults.emplace_back(
+        "--subscribe: a raw upstream is sent nothing, so there is nothing to subscribe to; say "
+        "--venue binance or --venue alpaca, or put it into the URL");
+  }
+  for (const std::string& prefix : config.allow_open)
+    if (!prefix.starts_with("ws://") && !prefix.starts_with("wss://"))
+      faults.push_back(fmt::format(
+          "--allow-open {}: no URL begins so; write ws://HOST... or wss://HOST...", prefix));
+  if (config.local_socket.empty() && !config.allow_open.empty())
+    faults.emplace_back("--allow-open without --local-socket does nothing: who should open it?");
+}
+
 }  // namespace
+
+venues::Venue venue_of(const ProxyConfig& config) {
+  const auto url = websocket::parse_url(config.upstream);
+  return venues::venue_for(config.venue, url ? url->host : "").value_or(venues::Venue::raw);
+}
+
+std::string missing_credentials(const ProxyConfig& config, const venues::Credentials& given) {
+  if (config.upstream.empty() || venue_of(config) != venues::Venue::alpaca) return {};
+  if (!given.reveal_key().empty() && !given.reveal_secret().empty()) return {};
+  return fmt::format(
+      "alpaca needs a key and a secret: set {} and {} in the environment (--key-env and "
+      "--secret-env name others)",
+      config.key_env, config.secret_env);
+}
 
 Expected<void> apply_yaml(ProxyConfig& config, const std::string& yaml_text,
                           const std::string& origin) {
@@ -286,13 +325,13 @@ std::vector<std::string> validate(const ProxyConfig& config) {
   } else if (const auto url = websocket::parse_url(config.upstream); !url) {
     faults.push_back("--upstream: " + url.error().message);  // which leaves a password out
   }
-  check(config.venue == "raw" || config.venue == "binance" || config.venue == "alpaca",
-        program::unknown_name("venue", config.venue, {"raw", "binance", "alpaca"}));
   const auto one_of = [&check](const char* what, const std::string& name,
                                const std::vector<std::string>& names) {
     check(std::find(names.begin(), names.end(), name) != names.end(),
-          program::unknown_name(what, name, names));
+          flag_of(what) + ": " + program::unknown_name(what, name, names));
   };
+  if (!config.venue.empty()) one_of("venue", config.venue, {"raw", "binance", "alpaca"});
+  check_what_says_nothing(config, faults);
   one_of("transport", config.transport, {"select", "epoll", "io_uring", "xdp"});
   one_of("xdp_attach", config.xdp_attach, {"automatic", "native", "generic"});
   one_of("xdp_copy", config.xdp_copy, {"automatic", "zero_copy", "copy"});
@@ -305,19 +344,23 @@ std::vector<std::string> validate(const ProxyConfig& config) {
         fmt::format("--listen {}: not a loopback address; say --allow-remote on if anyone who "
                     "reaches it may read the feed",
                     transports::to_string(config.listen)));
-  check(std::has_single_bit(config.ring_bytes) && config.ring_bytes >= (64u << 10) &&
-            config.ring_bytes <= (1ull << 31),
-        fmt::format("--ring-bytes {}: must be a power of two from 65536 to 2147483648",
-                    config.ring_bytes));
+  // What follows from a fault is not told beside it.
+  const bool ring = std::has_single_bit(config.ring_bytes) && config.ring_bytes >= (64u << 10) &&
+                    config.ring_bytes <= (1ull << 31);
+  const bool message =
+      config.message_max_bytes >= 1 && config.message_max_bytes <= config.ring_bytes / 8;
+  check(ring, fmt::format("--ring-bytes {}: must be a power of two from 65536 to 2147483648",
+                          config.ring_bytes));
   check(std::has_single_bit(config.index_lines) && config.index_lines >= 1024 &&
             config.index_lines <= (1ull << 26),
         fmt::format("--index-lines {}: must be a power of two from 1024 to 67108864",
                     config.index_lines));
-  check(config.message_max_bytes >= 1 && config.message_max_bytes <= config.ring_bytes / 8,
+  check(message || !ring,
         fmt::format("--message-max-bytes {}: must be from 1 to an eighth of --ring-bytes ({})",
                     config.message_max_bytes, config.ring_bytes / 8));
-  check(config.client_lag_max_bytes >= config.message_max_bytes &&
-            config.client_lag_max_bytes <= config.ring_bytes / 2,
+  check(!ring || !message ||
+            (config.client_lag_max_bytes >= config.message_max_bytes &&
+             config.client_lag_max_bytes <= config.ring_bytes / 2),
         fmt::format("--client-lag-max-bytes {}: must be from --message-max-bytes ({}) to half of "
                     "--ring-bytes ({})",
                     config.client_lag_max_bytes, config.message_max_bytes, config.ring_bytes / 2));

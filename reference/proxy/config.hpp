@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "reference/venues/credentials.hpp"
+#include "reference/venues/venue.hpp"
 #include "transports/transport.hpp"
 
 namespace feedbench::proxy {
@@ -13,8 +15,9 @@ namespace feedbench::proxy {
 struct ProxyConfig {
   /// The WebSocket to share, ws:// or wss://. Empty: none but what local clients open.
   std::string upstream;
-  /// What speaks at the other end: raw (nothing is sent after the handshake), binance, alpaca.
-  std::string venue = "raw";
+  /// What speaks at the other end: raw (nothing is sent after the handshake), binance, alpaca; empty: what the host's name
+  /// says, else raw (the rule of local clients' open()).
+  std::string venue;
   /// What to subscribe to once logged in. Binance: stream names; Alpaca: channel:SYMBOL ("trades:AAPL", "quotes:*").
   std::vector<std::string> subscribe;
   /// Names of the environment variables that hold the credentials. Never the credentials themselves.
@@ -121,6 +124,12 @@ transports::Expected<void> apply_yaml(ProxyConfig& config, const std::string& ya
 
 /// All faults of a resolved configuration, one sentence each; empty when there is none.
 std::vector<std::string> validate(const ProxyConfig& config);
+
+/// The venue of `upstream`, said or by its host's name.
+venues::Venue venue_of(const ProxyConfig& config);
+
+/// Empty, or one sentence: the upstream's venue wants credentials, and what the environment gave is none or half.
+std::string missing_credentials(const ProxyConfig& config, const venues::Credentials& given);
 
 /// The resolved configuration as YAML that apply_yaml() takes.
 std::string to_yaml(const ProxyConfig& config);

@@ -19,7 +19,7 @@ TEST(ProxyConfig, FlagsReachTheirMembers) {
   const auto line =
       parse({kUpstream, "--listen", "[::1]:9002", "--transport", "io_uring", "--wait", "spin",
              "--ring-bytes", "1048576", "--client-lag-max-bytes", "524288", "--message-max-bytes",
-             "4096", "--stamps", "off", "--subscribe", "a@trade,b@depth"});
+             "4096", "--stamps", "off", "--venue", "binance", "--subscribe", "a@trade,b@depth"});
   ASSERT_TRUE(line) << line.error().message;
   EXPECT_EQ(line->config.listen, (transports::Endpoint{"::1", 9002}));
   EXPECT_EQ(line->config.transport, "io_uring");
@@ -109,6 +109,53 @@ TEST(ProxyConfig, RefusesWhatCannotBe) {
   EXPECT_THAT(fault({kUpstream, "--cpu", "-2"}), HasSubstr("--cpu -2"));
   EXPECT_THAT(fault({kUpstream, "--client-handshake-timeout-ms", "0"}), HasSubstr("at least 1"));
   EXPECT_THAT(fault({kUpstream, "--upstream-open-timeout-ms", "0"}), HasSubstr("at least 1"));
+}
+
+TEST(ProxyConfig, RefusesWhatWouldDoNothing) {
+  const auto fault = [](std::vector<const char*> arguments) {
+    const auto line = parse(std::move(arguments));
+    return line ? std::string("accepted") : line.error().message;
+  };
+  EXPECT_THAT(fault({kUpstream, "--subscribe", "x"}), HasSubstr("--venue binance"));
+  EXPECT_THAT(fault({kUpstream, "--venue", "raw", "--subscribe", "x"}), HasSubstr("--subscribe"));
+  EXPECT_EQ(fault({kUpstream, "--venue", "binance", "--subscribe", "x"}), "accepted");
+  EXPECT_THAT(fault({"--local-socket", "default", "--subscribe", "x"}),
+              HasSubstr("--subscribe without --upstream"));
+  EXPECT_THAT(fault({"--local-socket", "default", "--venue", "alpaca"}),
+              HasSubstr("--venue without --upstream"));
+  EXPECT_THAT(fault({"--local-socket", "default", "--allow-open", "ws://a,ftp://x"}),
+              HasSubstr("--allow-open ftp://x"));
+  EXPECT_THAT(fault({kUpstream, "--allow-open", "ws://a"}), HasSubstr("--local-socket"));
+  EXPECT_EQ(fault({"--local-socket", "default", "--allow-open", "wss://,ws://a"}), "accepted");
+}
+
+TEST(ProxyConfig, TheVenueIsTheOneOfTheHostUnlessItIsSaid) {
+  ProxyConfig config;
+  config.upstream = "wss://stream.data.alpaca.markets/v2/iex";
+  EXPECT_EQ(venue_of(config), venues::Venue::alpaca);
+  EXPECT_THAT(missing_credentials(config, {}), HasSubstr("FEEDPROXY_KEY and FEEDPROXY_SECRET"));
+  EXPECT_THAT(missing_credentials(config, {"key", ""}), HasSubstr("--secret-env"));
+  EXPECT_EQ(missing_credentials(config, {"key", "secret"}), "");
+  config.venue = "raw";
+  EXPECT_EQ(venue_of(config), venues::Venue::raw);
+  EXPECT_EQ(missing_credentials(config, {}), "");
+  config = {};
+  config.upstream = "ws://127.0.0.1/";
+  EXPECT_EQ(venue_of(config), venues::Venue::raw);
+}
+
+TEST(ProxyConfig, SaysTheCauseAndNotWhatFollowsFromIt) {
+  const auto line = parse({kUpstream, "--ring-bytes", "1000"});
+  ASSERT_FALSE(line);
+  EXPECT_EQ(line.error().message,
+            "--ring-bytes 1000: must be a power of two from 65536 to 2147483648");
+  const auto message = parse({kUpstream, "--message-max-bytes", "0"});
+  ASSERT_FALSE(message);
+  EXPECT_EQ(message.error().message.find('\n'), std::string::npos) << message.error().message;
+  const auto two = parse({kUpstream, "--venue", "kraken", "--transport", "pigeon"});
+  ASSERT_FALSE(two);
+  EXPECT_THAT(two.error().message, HasSubstr("--venue: unknown venue 'kraken'"));
+  EXPECT_THAT(two.error().message, HasSubstr("--transport: unknown transport 'pigeon'"));
 }
 
 TEST(ProxyConfig, NeverPrintsAPasswordOfTheUrl) {

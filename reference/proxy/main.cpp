@@ -5,11 +5,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <memory>
 #include <random>
+#include <sstream>
 #include <string_view>
 
 #include "reference/client/find_proxy.hpp"
@@ -32,6 +34,10 @@ using program::ExitCode;
 std::string from_environment(const std::string& name) {
   const char* value = name.empty() ? nullptr : std::getenv(name.c_str());
   return value == nullptr ? "" : value;
+}
+
+venues::Credentials credentials(const proxy::ProxyConfig& config) {
+  return {from_environment(config.key_env), from_environment(config.secret_env)};
 }
 
 upstream::IngestOptions ingest_options(const proxy::ProxyConfig& config) {
@@ -91,9 +97,9 @@ std::unique_ptr<upstream::FeedParts> configured_upstream(const proxy::ProxyConfi
   if (config.upstream.empty()) return nullptr;
   upstream::LinkOptions link = link_options(config);
   link.url = *websocket::parse_url(config.upstream);
-  link.login.venue = *venues::venue_from_name(config.venue);
+  link.login.venue = proxy::venue_of(config);
   link.login.subscriptions = config.subscribe;
-  link.login.credentials = {from_environment(config.key_env), from_environment(config.secret_env)};
+  link.login.credentials = credentials(config);
   auto parts =
       std::make_unique<upstream::FeedParts>(1, value_or_throw(logs.take()), std::move(link));
   if (!parts->log.huge_pages_refused().empty())
@@ -144,26 +150,27 @@ void continue_configured(local::ProxyState& state, upstream::FeedParts* configur
     if (feed.configured && configured != nullptr) local::continue_from(feed, *configured);
 }
 
-std::unique_ptr<local::ControlServer> serve_local_clients(const proxy::ProxyConfig& config,
-                                                          local::FeedPort& port,
-                                                          std::shared_ptr<local::LogSupply> logs,
-                                                          const upstream::FeedParts* configured,
-                                                          local::ProxyState* taken_over) {
+std::unique_ptr<local::ControlServer> serve_local_clients(
+    const proxy::ProxyConfig& config, local::FeedPort& port, std::shared_ptr<local::LogSupply> logs,
+    const upstream::FeedParts* configured, local::ProxyState* taken_over, bool detached) {
   local::ControlOptions options;
   options.path = config.local_socket;
   options.group = config.local_group;
   options.token = local_token(config);
   options.clients_max = config.local_clients_max;
   const bool stays = config.persist || configured != nullptr;
-  options.linger_ns = stays ? -1 : config.linger_ms * std::int64_t{1'000'000};
+  constexpr std::int64_t kMs = 1'000'000;
+  options.linger_ns = stays ? -1 : config.linger_ms * kMs;
+  options.linger_unused_ns =
+      detached ? std::min<std::int64_t>(options.linger_ns, 1000 * kMs) : options.linger_ns;
   options.registry.link = link_options(config);
   options.registry.ingest = ingest_options(config);
   options.registry.logs = std::move(logs);
   options.registry.ca_file = config.ca;
   options.registry.feeds_max = config.feeds_max;
   options.registry.allow_open = config.allow_open;
-  if (!config.local_group.empty() && config.allow_open.empty())
-    options.registry.allow_open = {"(nothing)"};  // no prefix of a URL: see ProxyConfig::allow_open
+  options.registry.may_open_any = config.allow_open.empty() && config.local_group.empty();
+  options.registry.local_socket = config.local_socket;
   options.registry.credentials = [](const std::string& name) {
     return venues::Credentials(from_environment(name + "_KEY"), from_environment(name + "_SECRET"));
   };
@@ -212,7 +219,8 @@ int serve(const proxy::CommandLine& line) {
   if (taken_over != nullptr) continue_configured(*taken_over, configured.get());
   std::unique_ptr<local::ControlServer> local_clients;
   if (!config.local_socket.empty())
-    local_clients = serve_local_clients(config, port, logs, configured.get(), taken_over);
+    local_clients =
+        serve_local_clients(config, port, logs, configured.get(), taken_over, line.detach);
   logs->drop_spare();
   if (config.cpu >= 0)
     if (auto pinned = program::pin_to_cpu(config.cpu); !pinned) throw pinned.error();
@@ -251,6 +259,14 @@ int serve(const proxy::CommandLine& line) {
   return code;
 }
 
+/// Each line of it is a fault.
+int usage_error(const std::string& faults) {
+  std::istringstream lines(faults);
+  for (std::string fault; std::getline(lines, fault);)
+    std::fprintf(stderr, "feedproxy: %s\n", fault.c_str());
+  return ExitCode::kExitUsage;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -259,10 +275,7 @@ int main(int argc, char** argv) {
   spdlog::set_default_logger(spdlog::stderr_logger_mt("feedproxy"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %n %l: %v");
   const auto line = proxy::parse_command_line(argc, argv);
-  if (!line) {
-    std::fprintf(stderr, "feedproxy: %s\n", line.error().message.c_str());
-    return ExitCode::kExitUsage;
-  }
+  if (!line) return usage_error(line.error().message);
   if (line->exit_code >= 0) return line->exit_code;
   if (line->print_config) {
     std::fputs(proxy::to_yaml(line->config).c_str(), stdout);
@@ -270,6 +283,10 @@ int main(int argc, char** argv) {
     std::perror("feedproxy: --print-config: standard output");
     return ExitCode::kExitCannotStart;
   }
+  if (const std::string missing =
+          proxy::missing_credentials(line->config, credentials(line->config));
+      !missing.empty())
+    return usage_error(missing);
   if (line->parent_death) program::die_with_parent();
   try {
     return serve(*line);

@@ -181,7 +181,9 @@ std::string fault_of_request(Venue venue, const SubscriptionRequest& request,
       break;
     case Venue::alpaca:
       if (builds && !is_chosen_channel(request.kind))
-        return "the kind is no channel to choose; use trades (corrections and cancelErrors come "
+        return "\"" + request.kind +
+               "\" is no channel of alpaca to choose; use trades (corrections and cancelErrors "
+               "come "
                "with them), quotes, bars, updatedBars, dailyBars, statuses, lulds or orderbooks";
       break;
   }

@@ -185,10 +185,9 @@ class UpstreamLink {
 
   void on_open() {
     if (state_ == State::adopting) return go_on();
-    auto handshake =
-        websocket::ClientHandshake::create({options_.url.host_header(), options_.url.target,
-                                            options_.subprotocols, options_.headers, kHeadBytes,
-                                            handshake_nonce()});
+    auto handshake = websocket::ClientHandshake::create(
+        {options_.url.host_header(), options_.url.target, options_.subprotocols, options_.headers,
+         kHeadBytes, handshake_nonce()});
     auto login = venues::UpstreamLogin::create(options_.login);
     if (!handshake) return refuse(handshake.error().message);
     if (!login) return refuse(login.error().message);
@@ -234,7 +233,11 @@ class UpstreamLink {
     if (tls_ && info.reason == transports::CloseReason::peer &&
         tls_->end_of_input() == tls::TlsStatus::failed)
       why = tls_->error();
-    if (info.os_error != 0) why += std::string(" (") + std::strerror(info.os_error) + ")";
+    const bool said =
+        (info.reason == transports::CloseReason::refused && info.os_error == ECONNREFUSED) ||
+        (info.reason == transports::CloseReason::timed_out && info.os_error == ETIMEDOUT) ||
+        (info.reason == transports::CloseReason::reset && info.os_error == ECONNRESET);
+    if (info.os_error != 0 && !said) why += std::string(" (") + std::strerror(info.os_error) + ")";
     lose(venue_said_.empty() ? why : venue_said_);
   }
 

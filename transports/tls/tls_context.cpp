@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstring>
 
 #include "transports/tls/tls_handles.hpp"
 #include "transports/tls/tls_session.hpp"
@@ -40,11 +41,7 @@ std::string take_openssl_reason() {
   const unsigned long code = ERR_get_error();
   ERR_clear_error();
   if (code == 0) return "unknown reason";
-  if (ERR_SYSTEM_ERROR(code)) {
-    std::array<char, 256> text{};
-    ERR_error_string_n(code, text.data(), text.size());
-    return text.data();
-  }
+  if (ERR_SYSTEM_ERROR(code)) return std::strerror(ERR_GET_REASON(code));
   const char* reason = ERR_reason_error_string(code);
   return reason != nullptr ? reason : "error " + std::to_string(ERR_GET_REASON(code));
 }

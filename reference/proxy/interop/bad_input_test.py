@@ -425,6 +425,8 @@ class BadStarts(ProxyTest):
         for arguments, word in [
             ((), "--upstream"),
             (("--upstream", "http://a/"), "http://a/"),
+            (("--upstream", "wss://stream.data.alpaca.markets/v2/iex"), "FEEDPROXY_KEY and FEEDPROXY_SECRET"),
+            ((*self.good_url, "--subscribe", "x"), "--subscribe"),
             ((*self.good_url, "--wait", "sometimes"), "sometimes"),
             ((*self.good_url, "--venue", "bianance"), "binance"),
             ((*self.good_url, "--ring-bytes", "20000000"), "20000000"),
@@ -449,7 +451,11 @@ class BadStarts(ProxyTest):
 
     def test_authorities_that_are_not_there_are_one_sentence(self):
         self.assert_start_fails(EXIT_CANNOT_START, ("--upstream", "wss://127.0.0.1:1/", "--listen", "127.0.0.1:0",
-                                                    "--ca", "/no/such/file.pem"), "/no/such/file.pem")
+                                                    "--ca", "/no/such/file.pem"), "/no/such/file.pem: No such file")
+        empty = self.temporary_directory() / "empty.pem"
+        empty.write_text("")
+        self.assert_start_fails(EXIT_CANNOT_START, ("--upstream", "wss://127.0.0.1:1/", "--listen", "127.0.0.1:0", "--ca", empty),
+                                f"{empty}: no certificate")
 
     def test_a_certificate_that_is_not_trusted_is_one_sentence_and_exit_code_4(self):
         _, certificate, key = make_certificates(self.temporary_directory())
