@@ -40,9 +40,10 @@ inline std::string runtime_folder() {
                                  ? std::string(given) + "/feedproxy"
                                  : "/tmp/feedproxy-" + std::to_string(::geteuid());
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
-    throw Error(Errc::system,
-                "make the folder " + folder + ": " + std::strerror(errno) +
-                    " (check XDG_RUNTIME_DIR, or give the socket a path with a slash)");
+    throw Error(
+        Errc::system,
+        "make the folder " + folder + ": " + std::strerror(errno) +
+            " (check XDG_RUNTIME_DIR, or give a path instead of a name: --local-socket PATH)");
   struct stat status {};
   if (::lstat(folder.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) ||
       status.st_uid != ::geteuid() || (status.st_mode & 022) != 0)

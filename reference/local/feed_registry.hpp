@@ -128,6 +128,8 @@ class FeedRegistry {
                const std::string& key);
   void join(Feed& feed, UserId user, std::uint32_t request, const OpenRequest& wanted,
             const std::shared_ptr<ClientBell>& bell, bool is_new, transports::MonotonicInstant now);
+  void warn_of_what_is_not_tried(const Feed& feed, const ProxyState& state,
+                                 std::uint64_t credentials_digest) const;
   void answer_openings(Feed& feed, transports::MonotonicInstant now);
   /// false: it could not be told, but that it failed.
   bool tell_opened(Feed& feed, UserId user, std::uint32_t request, bool is_new,

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <utility>
@@ -15,6 +16,7 @@ using transports::MonotonicInstant;
 
 void FeedRegistry::save(HandedFeeds& handed, MonotonicInstant now, ProxyState& state) {
   state.next_feed = next_feed_;
+  state.ca = options_.ca_file;
   for (const auto& [id, feed] : feeds_) {
     for (const Feed::Deferred& waiting : feed->deferred)
       state.opening.push_back({waiting.user, waiting.request, true, waiting.wanted});
@@ -27,6 +29,10 @@ void FeedRegistry::save(HandedFeeds& handed, MonotonicInstant now, ProxyState& s
     saved.configured = feed->configured;
     saved.pinned = feed->pinned;
     saved.connects = feed->connects;
+    const rings::ProxyStats& stats = feed->log.stats();
+    saved.counters = {stats.frames.value(), stats.bytes.value(), stats.upstream_connects.value(),
+                      stats.upstream_losses.value(), stats.upstream_failures.value()};
+    saved.credentials_digest = feed->credentials_digest;
     saved.last_error = feed->last_error;
     saved.last_sequence = given->last_sequence;
     saved.watching = feed->watching;
@@ -49,8 +55,30 @@ void FeedRegistry::save(HandedFeeds& handed, MonotonicInstant now, ProxyState& s
   }
 }
 
+/// A connection that goes on was made with what the other process had.
+void FeedRegistry::warn_of_what_is_not_tried(const Feed& feed, const ProxyState& state,
+                                             std::uint64_t credentials_digest) const {
+  if (credentials_digest != 0 && credentials_digest != feed.credentials_digest)
+    spdlog::warn(
+        "feed {} ({}): it goes on as it was logged in; the credentials of this process are others, "
+        "and are tried when it connects next",
+        feed.id, shown_url(feed.as.url));
+  if (feed.url.tls && state.ca && *state.ca != options_.ca_file)
+    spdlog::warn(
+        "feed {} ({}): it goes on as it was trusted, with {}; this process has {}, and asks it "
+        "when it connects next",
+        feed.id, shown_url(feed.as.url), state.ca->empty() ? "no --ca" : "--ca " + *state.ca,
+        options_.ca_file.empty() ? "none" : "--ca " + options_.ca_file);
+}
+
 void continue_from(ProxyState::Feed& feed, upstream::FeedParts& parts) {
   parts.log.begin_at(feed.last_sequence + 1);
+  rings::ProxyStats& stats = parts.log.stats();
+  stats.frames.set(feed.counters.frames);
+  stats.bytes.set(feed.counters.bytes);
+  stats.upstream_connects.set(feed.counters.upstream_connects);
+  stats.upstream_losses.set(feed.counters.upstream_losses);
+  stats.upstream_failures.set(feed.counters.upstream_failures);
   parts.watching = feed.watching;
   if (parts.link.login.subscriptions != feed.pinned) feed.link.connection.reset();
   parts.adopted = std::move(feed.link);
@@ -89,6 +117,7 @@ transports::Expected<void> FeedRegistry::restore(ProxyState& state, const BellOf
       add(std::move(*parts), saved.as, key_of(saved.as));
     }
     Feed& feed = *feeds_.at(saved.id);
+    if (live) warn_of_what_is_not_tried(feed, state, saved.credentials_digest);
     feed.connects = saved.connects;
     feed.last_error = saved.last_error;
     feed.watching = saved.watching;

@@ -145,7 +145,9 @@ TEST_F(LocalClients, AnOpenThatCannotSucceedSaysWhy) {
   try {
     reader->open({.url = "ws://127.0.0.1:1/"});
   } catch (const feedproxy::Error& error) {
-    EXPECT_NE(std::string(error.what()).find("127.0.0.1:1"), std::string::npos) << error.what();
+    const std::string text = error.what();
+    EXPECT_NE(text.find("127.0.0.1:1: connection refused"), std::string::npos) << text;
+    EXPECT_EQ(text.find("Connection refused"), std::string::npos) << "said twice: " << text;
   }
   // And it is as good as before.
   ScriptedVenue venue;

@@ -69,12 +69,18 @@ struct Writer {
             {"unread", bytes_of(traffic->unread)},
             {"server", traffic->server_name}};
   }
+  static json put(const ProxyState::Feed::Counters& counters) {
+    return json::array({counters.frames, counters.bytes, counters.upstream_connects,
+                        counters.upstream_losses, counters.upstream_failures});
+  }
   json put(const ProxyState::Feed& feed) {
     return {{"id", feed.id},
             {"as", put(feed.as)},
             {"configured", feed.configured},
             {"pinned", feed.pinned},
             {"connects", feed.connects},
+            {"counters", put(feed.counters)},
+            {"credentials_digest", feed.credentials_digest},
             {"last_error", bytes_of(feed.last_error)},
             {"last_sequence", feed.last_sequence},
             {"watching", feed.watching},
@@ -157,6 +163,13 @@ struct Reader {
     feed.configured = from.at("configured");
     feed.pinned = from.at("pinned").get<std::vector<std::string>>();
     feed.connects = from.at("connects");
+    // Proxies of before do not tell these.
+    if (from.contains("counters")) {
+      const json& counters = from.at("counters");
+      feed.counters = {counters.at(0), counters.at(1), counters.at(2), counters.at(3),
+                       counters.at(4)};
+    }
+    feed.credentials_digest = from.value("credentials_digest", std::uint64_t{0});
     feed.last_error = text_of(from.at("last_error"));
     feed.last_sequence = from.at("last_sequence");
     feed.watching = from.at("watching");
@@ -200,6 +213,7 @@ std::string encode(const ProxyState& state, std::vector<int>& descriptors) {
               {"feeds", json::array()},
               {"sessions", json::array()},
               {"listeners", json::array()}};
+  if (state.ca) all["ca"] = bytes_of(*state.ca);
   for (const ProxyState::Feed& feed : state.feeds) all["feeds"].push_back(writer.put(feed));
   for (const ProxyState::Session& session : state.sessions)
     all["sessions"].push_back(writer.put(session));
@@ -221,6 +235,7 @@ transports::Expected<ProxyState> decode_state(const std::string& bytes,
     Reader reader{descriptors};
     ProxyState state;
     state.version = all.at("version");
+    if (all.contains("ca")) state.ca = text_of(all.at("ca"));
     state.next_user = all.at("next_user");
     state.next_feed = all.at("next_feed");
     state.opening = Reader::opening(all.at("opening"));

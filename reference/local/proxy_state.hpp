@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,6 +33,16 @@ struct ProxyState {
     bool configured = false;
     std::vector<std::string> pinned;  ///< What its login subscribed to.
     std::uint64_t connects = 0;
+    /// Of its log, which the successor's go on from. A proxy of before they were told: zeros.
+    struct Counters {
+      std::uint64_t frames = 0;
+      std::uint64_t bytes = 0;
+      std::uint64_t upstream_connects = 0;
+      std::uint64_t upstream_losses = 0;
+      std::uint64_t upstream_failures = 0;
+    };
+    Counters counters;
+    std::uint64_t credentials_digest = 0;  ///< What its login used; 0: not told.
     std::string last_error;
     std::uint64_t last_sequence = 0;  ///< Of its log; the successor's begins with the next.
     bool watching = false;            ///< See UpstreamLink::watch_answers().
@@ -54,6 +65,8 @@ struct ProxyState {
   };
 
   std::string version;  ///< Of the program that wrote it.
+  std::optional<std::string>
+      ca;  ///< Which authorities it trusts (RegistryOptions::ca_file), if it told.
   UserId next_user = 1;
   FeedId next_feed = 2;
   std::vector<Feed> feeds;

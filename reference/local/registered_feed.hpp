@@ -44,6 +44,7 @@ struct FeedRegistry::Feed {
         log(parts.log),
         book(book_options(parts.link.login)),
         pinned(parts.link.login.subscriptions),
+        credentials_digest(digest_of(parts.link.login.credentials)),
         adopted_live(parts.adopted && parts.adopted->connection.valid()) {}
 
   static upstream::SubscriptionBookOptions book_options(const venues::LoginOptions& login) {
@@ -51,6 +52,15 @@ struct FeedRegistry::Feed {
     options.venue = login.venue;
     options.pinned = login.subscriptions;
     return options;
+  }
+
+  /// Tells secrets apart and not what they are; never 0.
+  static std::uint64_t digest_of(const venues::Credentials& credentials) {
+    std::uint64_t digest = 0xcbf29ce484222325U;
+    for (const std::string* const part : {&credentials.reveal_key(), &credentials.reveal_secret()})
+      for (const char c : *part + '\n')
+        digest = (digest ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+    return digest | 1U;
   }
 
   FeedId id;
@@ -69,7 +79,8 @@ struct FeedRegistry::Feed {
   std::vector<Deferred> deferred;
   std::unique_ptr<LastValues> last_values;  // once somebody has asked for them
   transports::MonotonicInstant follow_at;
-  std::vector<std::string> pinned;  // what its login subscribes to
+  std::vector<std::string> pinned;   // what its login subscribes to
+  std::uint64_t credentials_digest;  // of its login
   std::uint64_t continues =
       0;                      // the last sequence of the log before this one, if it was taken over
   bool adopted_live = false;  // it goes on with another process's connection

@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <string>
 #include <thread>
@@ -388,6 +391,65 @@ TEST_F(Replace, LimitsThatAreExceededAlreadyAreRefusedAndNothingHappens) {
   EXPECT_EQ(reading.gaps, 0u);
   EXPECT_EQ(venue.connections_ever(), 2u);
   EXPECT_EQ(code_of([&] { two->status(); }), Errc::ok);
+}
+
+/// The first feed of the proxy's status.
+nlohmann::json first_feed(Client& client) {
+  return nlohmann::json::parse(client.status()).at("feeds").at(0);
+}
+
+std::string text_of_file(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST_F(Replace, CountersGoOnAndARefusedReplacementIsNoConnection) {
+  ScriptedVenue venue;
+  const std::string log = folder_ + "/log";
+  options_.spawn.insert(options_.spawn.end(), {"--log-file", log});
+  auto reader = client("reader");
+  auto other = client("other");
+  const auto feed = reader->open({.url = venue.url()}).feed;
+  Reading reading(*reader, feed);
+  venue.publish_numbered(100, 100);
+  reading.until_number(100);
+  const auto before = first_feed(*reader);
+  EXPECT_EQ(before.at("connects"), 1);
+  // Refused: in the log stands why, and that the connection stayed.
+  ASSERT_NE(Process(successor({"--local-clients-max", "1"})).wait(), 0);
+  testing::eventually([&] { return text_of_file(log).find("upstream kept") != std::string::npos; });
+  EXPECT_NE(text_of_file(log).find("cannot start: take over from the running proxy: 2 local"),
+            std::string::npos)
+      << text_of_file(log);
+  EXPECT_EQ(text_of_file(log).find("upstream taken over"), std::string::npos);
+  auto now = first_feed(*reader);
+  for (const char* const counter : {"frames", "bytes", "connects", "losses"})
+    EXPECT_EQ(now.at(counter), before.at(counter)) << counter;
+  ASSERT_EQ(replace(), 0);
+  now = first_feed(*reader);
+  for (const char* const counter : {"frames", "bytes", "connects", "losses"})
+    EXPECT_EQ(now.at(counter), before.at(counter)) << counter;
+  venue.publish_numbered(50, 100);
+  reading.until_number(150);
+  EXPECT_EQ(first_feed(*reader).at("frames"), 150);
+  EXPECT_EQ(venue.connections_ever(), 1u);
+}
+
+TEST_F(Replace, OtherSecretsAreToldToBeTriedLater) {
+  ScriptedVenue venue({.venue = venues::Venue::alpaca, .key = "right", .secret = "right"});
+  const std::string log = folder_ + "/log";
+  options_.spawn.insert(options_.spawn.end(), {"--log-file", log});
+  auto reader = client("reader");
+  reader->open({.url = venue.url(), .credentials = "TESTRIGHT", .venue = "alpaca"});
+  ASSERT_EQ(replace(), 0);
+  EXPECT_EQ(text_of_file(log).find("are tried when it connects next"), std::string::npos);
+  ::setenv("TESTRIGHT_SECRET", "another", 1);
+  ASSERT_EQ(replace(), 0);
+  ::setenv("TESTRIGHT_SECRET", "right", 1);
+  EXPECT_NE(text_of_file(log).find("are tried when it connects next"), std::string::npos)
+      << text_of_file(log);
+  EXPECT_EQ(text_of_file(log).find("another"), std::string::npos) << "a secret in the log";
+  EXPECT_EQ(venue.connections_ever(), 1u);
 }
 
 TEST_F(Replace, AFullProxyCanBeReplaced) {

@@ -15,7 +15,7 @@ namespace feedbench::proxy {
 /// (if this is the feed they get), and the local clients that sleep are woken.
 ///
 /// Owner: feed_conn(feed, conn), feed_resolve(feed, host, port), feed_opened(feed), feed_ready(feed),
-/// feed_lost(feed, why, was_open, wait_ns), feed_refused(feed, why), feed_answer(feed, text), feed_resumed(feed),
+/// feed_lost(feed, why, was_open, wait_ns), feed_refused(feed, why), feed_answer(feed, text), feed_resumed(feed, kept),
 /// feed_handed_over(feed, link).
 /// thread: the polling thread. T: a Transport.
 template <class T, class Owner>
@@ -98,12 +98,13 @@ class Feed {
   }
   void upstream_refused(const std::string& why) { owner_.feed_refused(*this, why); }
   void upstream_answer(std::string_view text) { owner_.feed_answer(*this, text); }
+  /// The connection is the one that was: it was counted when it came up, here or in the process before.
   void upstream_resumed() {
     set_state(rings::WriterState::live);
-    parts_.log.stats().upstream_connects.add();
-    owner_.feed_resumed(*this);
+    owner_.feed_resumed(*this, std::exchange(given_away_, false));
   }
   void upstream_handed_over(upstream::HandedLink link) {
+    given_away_ = true;
     owner_.feed_handed_over(*this, std::move(link));
   }
 
@@ -118,6 +119,7 @@ class Feed {
   upstream::LogIngest ingest_;
   upstream::UpstreamLink<T, Feed> link_;
   bool paused_ = false;
+  bool given_away_ = false;  // the connection is another process's, until it comes back
 };
 
 }  // namespace feedbench::proxy

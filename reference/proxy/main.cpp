@@ -181,12 +181,15 @@ std::unique_ptr<local::ControlServer> serve_local_clients(
       local::ControlServer::create(std::move(options), port, configured, as, taken_over));
 }
 
+bool logs_to_a_file = false;
+
 /// The log goes to standard error or to a file, and to the local clients that ask for it.
 void set_up_log(const std::string& file, local::FeedPort& port) {
   auto& sinks = spdlog::default_logger()->sinks();
   if (!file.empty()) {
     ::umask(0077);  // the file may tell what is traded
     sinks = {std::make_shared<spdlog::sinks::basic_file_sink_mt>(file)};
+    logs_to_a_file = true;
     spdlog::flush_on(spdlog::level::info);
   }
   sinks.push_back(std::make_shared<local::LogForwarder>(port));
@@ -288,12 +291,17 @@ int main(int argc, char** argv) {
       !missing.empty())
     return usage_error(missing);
   if (line->parent_death) program::die_with_parent();
+  const auto give_up = [&line](const std::string& why) {
+    std::fprintf(stderr, "feedproxy: %s\n", why.c_str());
+    // Whoever starts it detached, or as a service, looks there.
+    if (logs_to_a_file) spdlog::error("cannot start: {}", why);
+    return ExitCode::kExitCannotStart;
+  };
   try {
     return serve(*line);
   } catch (const transports::Error& error) {
-    std::fprintf(stderr, "feedproxy: %s\n", error.message.c_str());
+    return give_up(error.message);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "feedproxy: %s\n", error.what());
+    return give_up(error.what());
   }
-  return ExitCode::kExitCannotStart;
 }

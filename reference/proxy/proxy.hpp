@@ -178,8 +178,9 @@ class Proxy {
     exit_code_ = program::kExitRefused;
     begin_stop(transport_.now());
   }
-  void feed_resumed(ProxyFeed& feed) {
-    spdlog::info("{}upstream taken over: {}", name_of(feed), shown(feed));
+  /// kept: another process was to have its connection, and gave it back.
+  void feed_resumed(ProxyFeed& feed, bool kept) {
+    spdlog::info("{}upstream {}: {}", name_of(feed), kept ? "kept" : "taken over", shown(feed));
     if (&feed != main_) return;
     parts_.status.event("upstream_ready");
     activity_.upstream_ready(feed.log().stats(), transport_.now());
