@@ -163,6 +163,7 @@ struct Reader {
     feed.configured = from.at("configured");
     feed.pinned = from.at("pinned").get<std::vector<std::string>>();
     feed.connects = from.at("connects");
+    feed.counters.upstream_connects = feed.connects;
     // Proxies of before do not tell these.
     if (from.contains("counters")) {
       const json& counters = from.at("counters");

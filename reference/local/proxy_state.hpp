@@ -33,7 +33,8 @@ struct ProxyState {
     bool configured = false;
     std::vector<std::string> pinned;  ///< What its login subscribed to.
     std::uint64_t connects = 0;
-    /// Of its log, which the successor's go on from. A proxy of before they were told: zeros.
+    /// Of its log, which the successor's go on from. A proxy of before they were told: zeros, but for
+    /// upstream_connects.
     struct Counters {
       std::uint64_t frames = 0;
       std::uint64_t bytes = 0;

@@ -61,7 +61,8 @@ TEST(SubscriptionBook, RefusesWhatIsNoSymbolBeforeAnythingIsSent) {
   Desk alpaca(of(Venue::alpaca));
   for (const auto* kind : {"", "news", "corrections", "cancelErrors", "T"}) {
     alpaca.subscribe(1, 1, "AAPL", kind);
-    EXPECT_THAT(alpaca.results(), ElementsAre(HasSubstr("no channel"))) << kind;
+    EXPECT_THAT(alpaca.results(), ElementsAre(HasSubstr(fmt::format("\"{}\" is no channel", kind))))
+        << kind;
   }
 }
 

@@ -552,7 +552,7 @@ class Ends(ProxyTest):
     def test_a_local_socket_in_use_is_one_sentence_and_exit_code_3(self):
         path, program, _, _ = self.with_socket()
         second = self.start_against(self.exchange(), "--local-socket", path)
-        self.assert_fails_with_one_sentence(second, EXIT_CANNOT_START, str(path), "in use")
+        self.assert_fails_with_one_sentence(second, EXIT_CANNOT_START, str(path), "in use", "--replace")
         self.assertTrue(path.exists())
         self.assertEqual(program.stop(), EXIT_OK)
 
