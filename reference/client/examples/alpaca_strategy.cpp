@@ -4,13 +4,17 @@
 //     export ALPACA_KEY=... ALPACA_SECRET=...
 //     alpaca_strategy momentum-1 AAPL & alpaca_strategy momentum-2 AAPL MSFT
 //
+// FEEDPROXY: what to start if there is no proxy ("feedproxy", "feedproxy --linger-ms 1000"); FEEDPROXY_SOCKET: where.
 // With FEED_URL=ws://127.0.0.1:9443/v2/test FEED_VENUE=alpaca it trades against a mock-exchange.
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
+#include <sstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <feedproxy/client.hpp>
 
@@ -21,6 +25,12 @@ volatile std::sig_atomic_t stop = 0;
 std::string setting(const char* name, const char* otherwise) {
   const char* const value = std::getenv(name);
   return value != nullptr && *value != '\0' ? value : otherwise;
+}
+
+/// The program and its arguments; no quoting, so no spaces in them.
+std::vector<std::string> words_of(const std::string& line) {
+  std::istringstream words(line);
+  return {std::istream_iterator<std::string>(words), {}};
 }
 
 /// The strategy: it counts, so that you see it work; what to do with a trade is yours.
@@ -62,7 +72,7 @@ int main(int argc, char** argv) {
   try {
     feedproxy::ClientOptions options;
     options.path = setting("FEEDPROXY_SOCKET", "");
-    options.spawn = {setting("FEEDPROXY", "feedproxy")};
+    options.spawn = words_of(setting("FEEDPROXY", "feedproxy"));
     options.reconnect = true;
     feedproxy::Client client{argv[1], options};
 

@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -46,7 +47,7 @@ class Strategies(unittest.TestCase):
         program = subprocess.Popen(
             [BUILD / "examples/alpaca_strategy", name, *symbols], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "FEED_URL": self.url + "/v2/test", "FEED_VENUE": "alpaca", "ALPACA_KEY": "K",
-                 "ALPACA_SECRET": "S", "FEEDPROXY_SOCKET": str(self.folder / socket), "FEEDPROXY": str(BIN / "feedproxy")})
+                 "ALPACA_SECRET": "S", "FEEDPROXY_SOCKET": str(self.folder / socket), "FEEDPROXY": f"{BIN / 'feedproxy'} --linger-ms 30000"})
         self.addCleanup(program.stdout.close)
         self.addCleanup(program.stderr.close)
         self.addCleanup(program.wait)
@@ -89,6 +90,15 @@ class Strategies(unittest.TestCase):
         self.assertEqual(sorted(name for name in os.listdir("/dev/shm") if "feedproxy" in name), [])
         left = [name for name in os.listdir("/dev/shm") if name not in self.shared_memory and "feedbench" not in name]
         self.assertEqual(left, [])
+
+    def test_the_python_one_says_how_it_is_used(self):
+        # The package is not needed for that: a stand-in is imported.
+        (self.folder / "feedproxy.py").write_text("")
+        for words in ((), ("a",), ("a", "ws://127.0.0.1:1/", "AAPL"), ("a", "ws://127.0.0.1:1/", "AAPL:")):
+            done = subprocess.run([sys.executable, SOURCE / "reference/client/examples/python_consumer.py", *words], text=True,
+                                  capture_output=True, env={**os.environ, "PYTHONPATH": str(self.folder)})
+            self.assertEqual((done.returncode, done.stderr.count("\n")), (2, 1), done.stderr)
+            self.assertIn("SYMBOL:KIND", done.stderr)
 
     def end_of(self, pid):
         for _ in range(PATIENCE_S * 100):

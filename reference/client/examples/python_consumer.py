@@ -4,31 +4,32 @@ like: all share one connection with every other client of this user, in whatever
 
     python_consumer.py NAME URL [SYMBOL:KIND ...]         AAPL:trades, btcusdt:trade
 
-Ctrl-C stops it. FEEDPROXY_SOCKET: the proxy's socket; FEEDPROXY: the program to start if there is no proxy;
-FEED_VENUE: raw, binance or alpaca; FEED_CREDENTIALS: NAME, where the proxy's environment has NAME_KEY and NAME_SECRET.
+Ctrl-C stops it. FEEDPROXY_SOCKET: the proxy's socket; FEEDPROXY: what to start if there is none ("feedproxy",
+"feedproxy --linger-ms 1000"); FEED_VENUE: raw, binance or alpaca; FEED_CREDENTIALS: NAME, where the proxy's environment has NAME_KEY and NAME_SECRET.
 """
 import os
+import shlex
 import sys
 
 import feedproxy
 
 
 def main() -> int:
-    if len(sys.argv) < 3:
-        print("usage: python_consumer.py NAME URL [SYMBOL:KIND ...]", file=sys.stderr)
+    wanted = [each.split(":", 1) for each in sys.argv[3:]]
+    if len(sys.argv) < 3 or any(len(each) < 2 or "" in each for each in wanted):
+        print("usage: python_consumer.py NAME URL [SYMBOL:KIND ...]        AAPL:trades, btcusdt:trade", file=sys.stderr)
         return 2
-    name, url, *wanted = sys.argv[1:]
+    name, url = sys.argv[1:3]
     setting = os.environ.get
     messages = size = lapped = 0
     last_stamps = None
     try:
-        with feedproxy.Client(name, path=setting("FEEDPROXY_SOCKET"), spawn=setting("FEEDPROXY", "feedproxy"),
+        with feedproxy.Client(name, path=setting("FEEDPROXY_SOCKET"), spawn=shlex.split(setting("FEEDPROXY", "feedproxy")),
                               reconnect=True) as client:
             feed = client.open(url, venue=setting("FEED_VENUE"), credentials=setting("FEED_CREDENTIALS"))
             feed.on_gap = lambda gap: print(f"{name}: {gap}", file=sys.stderr)
             print(f"{name}: proxy {client.server_pid}, {'opened' if feed.is_new else 'shares'} the connection", flush=True)
-            for each in wanted:
-                symbol, kind = each.split(":")
+            for symbol, kind in wanted:
                 existing = feed.subscribe(symbol, kind)
                 print(f"{name}: {symbol} {kind} {'was subscribed' if existing else 'subscribed'}", flush=True)
             try:

@@ -24,15 +24,18 @@ def source_root() -> pathlib.Path:
     if os.environ.get("FEEDPROXY_SOURCE"):
         candidates = [pathlib.Path(os.environ["FEEDPROXY_SOURCE"]).resolve()]
     candidates.append(HERE / BUNDLE)
+    faults = []
     for root in candidates:
-        if (root / ENTRY).exists():
+        missing = next((path for path in needed_files(root) if not (root / path).exists()), None)
+        if missing is None:
             return root
-    raise SystemExit(f"setup.py: the C++ client ({ENTRY}) is in none of {', '.join(map(str, candidates))}; build inside the "
-                     "feedproxy source tree, or set FEEDPROXY_SOURCE to it")
+        faults.append(f"{root} has no {missing}")
+    raise SystemExit(f"setup.py: the C++ client is not to be found whole: {', '.join(faults)}; build inside the feedproxy "
+                     "source tree, or set FEEDPROXY_SOURCE to it")
 
 
 def needed_files(root: pathlib.Path) -> list:
-    """ENTRY, and whatever it and the extension's own files include from the tree, as paths under root."""
+    """ENTRY, and whatever it and the extension's own files include from the tree, as paths under root, there or not."""
     found, waiting = [], [ENTRY]
     for source in SOURCES:
         waiting.extend(INCLUDE.findall((HERE / source).read_text(encoding="utf-8")))
@@ -40,7 +43,8 @@ def needed_files(root: pathlib.Path) -> list:
         path = waiting.pop()
         if path not in found:
             found.append(path)
-            waiting.extend(INCLUDE.findall((root / path).read_text(encoding="utf-8")))
+            if (root / path).exists():
+                waiting.extend(INCLUDE.findall((root / path).read_text(encoding="utf-8")))
     return found
 
 

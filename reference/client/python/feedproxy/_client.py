@@ -118,6 +118,14 @@ class Client:
         self._native = _native.Client(name, None if path is None else os.fspath(path), [os.fspath(word) for word in words],
                                       token, reconnect, max(1, round(timeout * 1000)))
 
+    def __repr__(self) -> str:
+        try:
+            pid = self._native.server()[0]
+        except Error:
+            return f"<feedproxy.Client {self.name!r}: closed>"
+        feeds = len(self._feeds)
+        return f"<feedproxy.Client {self.name!r}: {f'proxy {pid}' if pid else 'no proxy'}, {feeds} feed{'s' * (feeds != 1)}>"
+
     def __enter__(self) -> Client:
         return self
 

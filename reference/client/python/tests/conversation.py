@@ -56,6 +56,15 @@ class Conversation(ClientTest):
         with self.assertRaises(feedproxy.Error):
             two.unsubscribe("AAPL", "trades")
 
+    def test_a_client_and_the_package_say_what_they_are(self):
+        self.assertRegex(feedproxy.__version__, r"^\d+\.\d+\.\d+$")
+        client = self.client("me")
+        self.assertEqual(repr(client), f"<feedproxy.Client 'me': proxy {client.server_pid}, 0 feeds>")
+        with client.open(self.exchange.url(), now=True):
+            self.assertIn(", 1 feed>", repr(client))
+        client.close()
+        self.assertEqual(repr(client), "<feedproxy.Client 'me': closed>")
+
     def test_failures_are_errors_with_a_code_and_one_sentence(self):
         with self.assertRaises(feedproxy.Error) as raised:
             feedproxy.Client("nobody", path=self.path)

@@ -26,6 +26,16 @@ class Distribution(ProgramTest):
     def test_the_folder_alone_says_what_is_missing(self):
         alone = self.temporary_directory() / "python"
         shutil.copytree(TREE / PACKAGE, alone, ignore=shutil.ignore_patterns("build"))
-        done = subprocess.run([sys.executable, "setup.py", "--version"], cwd=alone, capture_output=True, text=True, check=False)
+        self.assert_says_what_is_missing(alone)
+
+    def test_half_a_tree_says_what_is_missing(self):
+        half = self.temporary_directory()
+        shutil.copytree(TREE / "reference" / "client", half / "reference" / "client", ignore=shutil.ignore_patterns("build"))
+        self.assertIn("transports/", self.assert_says_what_is_missing(half / PACKAGE))
+
+    def assert_says_what_is_missing(self, folder):
+        done = subprocess.run([sys.executable, "setup.py", "--version"], cwd=folder, capture_output=True, text=True, check=False)
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("FEEDPROXY_SOURCE", done.stderr)
+        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        return done.stderr
