@@ -2,13 +2,21 @@
 import random
 import signal
 import socket
+import subprocess
 import unittest
 
 from fan_out import FanOutTest, some_frames
-from programs import EXIT_CANNOT_START, EXIT_OK, EXIT_REFUSED, EXIT_USAGE, make_certificates
+from programs import BIN, EXIT_CANNOT_START, EXIT_OK, EXIT_REFUSED, EXIT_USAGE, make_certificates
 from raw_websocket import CLOSE, PING, PONG, close_frame, connect, frame
 
 MEBIBYTE = 1 << 20
+
+
+class Versions(unittest.TestCase):
+    def test_each_program_says_its_version(self):
+        for program in ("feedbench-relay", "feedbench-beast", "feedbench-bridge"):
+            done = subprocess.run([BIN / program, "--version"], stdout=subprocess.PIPE, text=True, check=True)
+            self.assertRegex(done.stdout, rf"^{program} \d+\.\d+\.\d+$")
 
 
 class Common:

@@ -33,6 +33,7 @@ int main(int argc, char** argv) {
   CLI::App app(
       "A plain Boost.Beast WebSocket client and fan-out server, as written from Beast's examples: "
       "a baseline.");
+  app.set_version_flag("--version", "feedbench-beast " FEEDBENCH_VERSION);
   baselines::BeastOptions options;
   std::string listen = "127.0.0.1:0";
   std::string wait = "block";

@@ -117,6 +117,7 @@ int main(int argc, char** argv) {
   CLI::App app(
       "Copies one upstream WebSocket's frames into a ring of shared memory (or, mirrored, of its "
       "own): to compare rings.");
+  app.set_version_flag("--version", "feedbench-bridge " FEEDBENCH_VERSION);
   Arguments arguments;
   app.add_option("--upstream", arguments.upstream, "ws://HOST:PORT/PATH of the exchange")
       ->required();

@@ -111,6 +111,7 @@ int main(int argc, char** argv) {
   feedbench::program::open_standard_descriptors();
   CLI::App app(
       "Copies one TCP connection to many over a chosen transport, without WebSocket: the floor.");
+  app.set_version_flag("--version", "feedbench-relay " FEEDBENCH_VERSION);
   Arguments arguments;
   app.add_option("--upstream", arguments.upstream, "ws://HOST:PORT/PATH of the exchange")
       ->required();
