@@ -44,6 +44,7 @@ json to_json(const LoadConfig& c) {
           {"venue", c.venue},
           {"pace_kind", static_cast<int>(c.pace.kind)},
           {"pace_value", c.pace.value},
+          {"listen_address", c.listen_address},
           {"tls_certificate_file", c.tls_certificate_file},
           {"tls_key_file", c.tls_key_file},
           {"clients_via", c.clients_via},
@@ -65,6 +66,7 @@ LoadConfig load_config_from_json(const json& from) {
   from.at("venue").get_to(c.venue);
   c.pace.kind = static_cast<mock_exchange::Pace::Kind>(from.at("pace_kind").get<int>());
   from.at("pace_value").get_to(c.pace.value);
+  from.at("listen_address").get_to(c.listen_address);
   from.at("tls_certificate_file").get_to(c.tls_certificate_file);
   from.at("tls_key_file").get_to(c.tls_key_file);
   from.at("clients_via").get_to(c.clients_via);

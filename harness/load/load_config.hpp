@@ -21,7 +21,8 @@ struct LoadConfig {
   std::uint64_t seed = 1;             ///< synthetic
   std::string venue = "raw";
   mock_exchange::Pace pace;
-  std::string tls_certificate_file;  ///< with tls_key_file: the exchange speaks wss
+  std::string listen_address = "127.0.0.1";  ///< of the exchange
+  std::string tls_certificate_file;          ///< with tls_key_file: the exchange speaks wss
   std::string tls_key_file;
   std::string clients_via =
       "websocket";  ///< or tcp (plain frames, the relay), shm (local clients of the proxy), or ring (a bridge's)

@@ -195,6 +195,7 @@ void LoadProcess::set_up() {
   delivery_log_.emplace(std::move(*required(DeliveryLog::create(entries))));
 
   mock_exchange::ExchangeOptions options;
+  options.listen.address = config_.listen_address;
   options.session = session_;
   options.venue = *required(venues::venue_from_name(config_.venue));
   options.pace = config_.pace;

@@ -46,6 +46,7 @@ std::string header() {
                            "case",
                            "system",
                            "transport",
+                           "network",
                            "wait",
                            "tls",
                            "clients",
@@ -80,6 +81,7 @@ void add_case(Line& line, const Group& group, const Case& measured) {
       .text(measured.name)
       .text(parameters.system)
       .text(parameters.transport)
+      .text(parameters.network)
       .text(parameters.wait);
   line.number(parameters.tls ? 1 : 0).number(parameters.clients).text(parameters.pace);
   line.number(parameters.payload_bytes).number(parameters.stamps ? 1 : 0);

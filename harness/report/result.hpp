@@ -24,17 +24,18 @@ inline constexpr std::string_view kResultSchema = "feedbench.result/1";
 
 /// One point of the scenario's matrix.
 struct Parameters {
-  std::string system;               ///< "feedproxy", "relay", "beast" or "bridge"
-  std::string transport;            ///< "select", "epoll", "io_uring"; "asio" for beast
-  int clients = 0;                  ///< downstream connections
-  bool tls = false;                 ///< upstream by wss
-  std::string wait;                 ///< "spin" or "block"
-  bool stamps = true;               ///< stage stamping on
-  std::string via = "websocket";    ///< how clients get the feed: "websocket", "shm" or "ring"
-  std::optional<std::string> ring;  ///< of a bridge: "feed_log", "mirrored", "spsc", "hft_shm"
-  std::string pace;                 ///< "recorded", "x10", "1000/s" (messages) or "max"
-  std::string venue;                ///< "binance", "alpaca", "raw"
-  std::string session;              ///< recording replayed, or "synthetic"
+  std::string system;                ///< "feedproxy", "relay", "beast" or "bridge"
+  std::string transport;             ///< "select", "epoll", "io_uring", "xdp"; "asio" for beast
+  std::string network = "loopback";  ///< or "veth": a veth pair in namespaces of its own
+  int clients = 0;                   ///< downstream connections
+  bool tls = false;                  ///< upstream by wss
+  std::string wait;                  ///< "spin" or "block"
+  bool stamps = true;                ///< stage stamping on
+  std::string via = "websocket";     ///< how clients get the feed: "websocket", "shm" or "ring"
+  std::optional<std::string> ring;   ///< of a bridge: "feed_log", "mirrored", "spsc", "hft_shm"
+  std::string pace;                  ///< "recorded", "x10", "1000/s" (messages) or "max"
+  std::string venue;                 ///< "binance", "alpaca", "raw"
+  std::string session;               ///< recording replayed, or "synthetic"
   std::optional<std::uint64_t>
       payload_bytes;                          ///< of every frame; absent when the recording decides
   std::map<std::string, std::string> others;  ///< anything else a scenario varies

@@ -20,6 +20,7 @@ Json parameters_json(const Parameters& parameters) {
   Json json;
   json["system"] = parameters.system;
   json["transport"] = parameters.transport;
+  json["network"] = parameters.network;
   json["clients"] = parameters.clients;
   json["tls"] = parameters.tls;
   json["wait"] = parameters.wait;
@@ -38,6 +39,7 @@ Parameters parameters_from(const Fields& fields) {
   Parameters parameters;
   fields.get("system", parameters.system);
   fields.get("transport", parameters.transport);
+  if (!fields.absent("network")) fields.get("network", parameters.network);
   fields.get("clients", parameters.clients);
   fields.get("tls", parameters.tls);
   fields.get("wait", parameters.wait);
@@ -348,6 +350,7 @@ std::string case_name(const Parameters& parameters) {
     name += " " + *parameters.ring;
   else if (parameters.via != "websocket")
     name += " " + parameters.via;
+  if (parameters.network != "loopback") name += " " + parameters.network;
   name += fmt::format(" {} {}", parameters.clients, parameters.clients == 1 ? "client" : "clients");
   name += " " + parameters.pace;
   if (parameters.payload_bytes) name += fmt::format(" {} B", *parameters.payload_bytes);

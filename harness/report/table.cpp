@@ -163,6 +163,7 @@ std::string group_table(const Group& group) {
       system += " " + *parameters.ring;
     else if (parameters.via != "websocket")
       system += " " + parameters.via;
+    if (parameters.network != "loopback") system += " " + parameters.network;
     if (parameters.tls) system += " wss";
     if (!parameters.stamps && parameters.system == "feedproxy") system += " (stamps off)";
     table.add(

@@ -15,6 +15,7 @@
 #include "harness/runner/child_process.hpp"
 #include "mock_exchange/send_log.hpp"
 #include "transports/rings/descriptor.hpp"
+#include "transports/veth_site.hpp"
 
 namespace feedbench::runner {
 namespace {
@@ -22,6 +23,7 @@ namespace {
 using nlohmann::json;
 using scenario::System;
 using transports::Error;
+using transports::VethSite;
 using SteadyClock = std::chrono::steady_clock;
 
 // Only what is broken takes this long; a machine that is busy with other work must not fail by them.
@@ -57,6 +59,7 @@ class Runner {
       : run_(run), environment_(environment) {}
 
   report::Repetition carry_out() {
+    make_network();
     start_load();
     start_system();
     connect_clients();
@@ -70,8 +73,18 @@ class Runner {
   }
 
  private:
+  // A network of this run alone: nothing of an earlier one is left in it, and a queue that an AF_XDP socket had a moment
+  // ago would be busy.
+  void make_network() {
+    if (run_.what.network == scenario::Network::loopback) return;
+    const bool stack = run_.what.transport == "xdp";
+    network_.emplace(
+        required(VethSite::create(stack ? VethSite::Near::stack : VethSite::Near::kernel)));
+  }
+
   void start_load() {
     ChildOptions options;
+    if (network_) options.network_namespace = network_->far();
     options.program = environment_.programs / "feedbench";
     options.arguments = {"load", "--cpu", std::to_string(environment_.cores.load),
                          "--parent-death"};
@@ -88,6 +101,7 @@ class Runner {
   void start_system() {
     const auto command = system_command(run_, environment_, url_, topics_);
     ChildOptions options;
+    if (network_) options.network_namespace = network_->near();
     options.program = command.front();
     options.arguments.assign(command.begin() + 1, command.end());
     // Any credentials are good for the mock exchange; the proxy only wants to have some.
@@ -304,6 +318,7 @@ class Runner {
 
   const CaseRun& run_;
   const RunEnvironment& environment_;
+  std::optional<VethSite> network_;  // empty: loopback
   // Declared so that the system goes first, then the load: its upstream outlives it.
   std::unique_ptr<Child> load_;
   std::unique_ptr<Child> system_;
@@ -341,6 +356,7 @@ load::LoadConfig load_config_of(const CaseRun& run, const RunEnvironment& enviro
   out.seed = run.seed;
   out.venue = run.what.venue;
   out.pace = run.what.pace;
+  if (run.what.network == scenario::Network::veth) out.listen_address = VethSite::kFarAddress;
   if (run.what.tls) {
     out.tls_certificate_file = certificate_file(environment).string();
     out.tls_key_file = key_file(environment).string();
@@ -362,6 +378,7 @@ std::vector<std::string> system_command(const CaseRun& run, const RunEnvironment
                                         const std::string& upstream_url,
                                         const std::string& topics) {
   const scenario::Case& what = run.what;
+  const bool veth = what.network == scenario::Network::veth;
   const auto program = [&](const char* name) { return (environment.programs / name).string(); };
   std::vector<std::string> out;
   switch (what.system) {
@@ -379,6 +396,10 @@ std::vector<std::string> system_command(const CaseRun& run, const RunEnvironment
              what.stamps ? "on" : "off",
              "--local-socket",
              share_socket(environment).string()};
+      if (veth) out.insert(out.end(), {"--allow-remote", "on"});
+      if (what.transport == "xdp")
+        out.insert(out.end(), {"--xdp-interface", VethSite::kNearInterface, "--xdp-address",
+                               VethSite::kNearNetwork});
       if (what.venue == "alpaca") out.insert(out.end(), {"--subscribe", topics});
       break;
     case System::relay:
@@ -398,7 +419,9 @@ std::vector<std::string> system_command(const CaseRun& run, const RunEnvironment
              std::to_string(run.ring_bytes)};
       break;
   }
-  if (what.system != System::bridge) out.insert(out.end(), {"--listen", "127.0.0.1:0"});
+  if (what.system != System::bridge)
+    out.insert(out.end(),
+               {"--listen", veth ? std::string(VethSite::kNearAddress) + ":0" : "127.0.0.1:0"});
   out.insert(out.end(), {"--upstream", upstream_url, "--wait", std::string(to_string(what.wait)),
                          "--cpu", std::to_string(environment.cores.system), "--parent-death"});
   if (what.tls) out.insert(out.end(), {"--ca", certificate_file(environment).string()});

@@ -4,11 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <string>
 #include <utility>
 
 #include "harness/measure/floors.hpp"
 #include "harness/runner/scratch_folder.hpp"
 #include "harness/runner/throw_away_certificate.hpp"
+#include "transports/available.hpp"
+#include "transports/veth_site.hpp"
 
 // The programs as they are, end to end. How fast they are is nothing these tests look at: the machine may be busy.
 namespace feedbench::runner {
@@ -159,6 +162,61 @@ TEST_F(CaseRunTest, OverTlsTheSameBytesArrive) {
   ASSERT_TRUE(write_throw_away_certificate(certificate_file(environment_), key_file(environment_)));
   run_.what.tls = true;
   expect_whole(run());
+}
+
+/// The same over a veth pair, on each transport.
+class OverVeth : public CaseRunTest, public ::testing::WithParamInterface<const char*> {
+ protected:
+  OverVeth() {
+    run_.what.network = scenario::Network::veth;
+    run_.what.transport = GetParam();
+  }
+
+  void SetUp() override {
+    const auto site = transports::VethSite::create(transports::VethSite::Near::kernel);
+    if (!site) GTEST_SKIP() << "veth: no test network here: " << site.error().message;
+    for (const auto& info : transports::available_transports()) {
+      if (info.name == GetParam() && !info.available)
+        GTEST_SKIP() << info.name << ": not usable here: " << info.reason;
+    }
+  }
+};
+
+TEST_P(OverVeth, EveryFrameIsDeliveredAndEveryStageStamped) {
+  const report::Repetition out = run();
+  expect_whole(out);
+  ASSERT_TRUE(out.stages);
+  EXPECT_EQ(out.counters.at("stage_messages_unseen"), 0U);
+  for (std::size_t i = 0; i < measure::kStageCount; ++i) {
+    const auto& stage = out.stages->at(static_cast<measure::Stage>(i));
+    EXPECT_GT(stage.histogram.count(), 0U) << measure::kStageNames[i];
+  }
+}
+
+TEST_P(OverVeth, TheSameBytesArriveOverTlsAsFastAsPossible) {
+  ASSERT_TRUE(write_throw_away_certificate(certificate_file(environment_), key_file(environment_),
+                                           {transports::VethSite::kFarAddress}));
+  run_.what.tls = true;
+  run_.what.pace = {scenario::Pace::Kind::max, 1.0};
+  expect_whole(run());
+}
+
+INSTANTIATE_TEST_SUITE_P(Transports, OverVeth,
+                         ::testing::Values("select", "epoll", "io_uring", "xdp"),
+                         [](const auto& of) { return std::string(of.param); });
+
+TEST_F(CaseRunTest, TheBaselinesRunOverVethToo) {
+  if (const auto site = transports::VethSite::create(transports::VethSite::Near::kernel); !site)
+    GTEST_SKIP() << "veth: no test network here: " << site.error().message;
+  run_.what.network = scenario::Network::veth;
+  run_.what.stamps = false;
+  for (const System system : {System::relay, System::beast, System::bridge}) {
+    SCOPED_TRACE(to_string(system));
+    run_.what.system = system;
+    run_.what.transport = system == System::beast ? "asio" : "epoll";
+    if (system == System::bridge) run_.what.via = scenario::Via::ring;
+    expect_whole(run());
+  }
 }
 
 TEST_F(CaseRunTest, AGeneratedAlpacaSessionIsSubscribedAndDelivered) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -15,6 +16,7 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <string_view>
 
 #include "reference/program/stop_signals.hpp"
 
@@ -49,9 +51,18 @@ double seconds_of(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
 }
 
+// What a child says about why it is none, and its end. Async-signal-safe.
+[[noreturn]] void give_up(std::string_view what) {
+  const char* why = std::strerror(errno);
+  [[maybe_unused]] ssize_t n = ::write(2, what.data(), what.size());
+  n = ::write(2, why, std::strlen(why));
+  ::_exit(127);
+}
+
 // Between fork and exec: async-signal-safe calls alone.
 [[noreturn]] void become(const char* program, char* const* arguments, char* const* environment,
-                         int in, int out, int err, int status, pid_t parent) {
+                         int in, int out, int err, int status, int network_namespace,
+                         pid_t parent) {
   // Set before exec, so that a runner killed at any moment takes its programs along; it survives exec.
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != parent) ::_exit(0);
@@ -64,14 +75,13 @@ double seconds_of(const timeval& time) {
   ::dup2(lifted_out, 1);
   ::dup2(lifted_err, 2);
   if (lifted_status >= 0) ::dup2(lifted_status, kStatusFd);
+  if (network_namespace >= 0 && ::setns(network_namespace, CLONE_NEWNET) != 0)
+    give_up("cannot enter its network namespace: ");
   std::signal(SIGPIPE, SIG_DFL);
   std::signal(SIGINT, SIG_DFL);
   std::signal(SIGTERM, SIG_DFL);
   ::execve(program, arguments, environment);
-  const char* why = std::strerror(errno);
-  [[maybe_unused]] ssize_t n = ::write(2, "cannot be executed: ", 20);
-  n = ::write(2, why, std::strlen(why));
-  ::_exit(127);
+  give_up("cannot be executed: ");
 }
 
 }  // namespace
@@ -114,7 +124,7 @@ transports::Expected<std::unique_ptr<Child>> Child::start(const ChildOptions& op
   if (child->pid_ == 0) {
     const int out = options.commands ? events.write : errors.write;
     become(options.program.c_str(), arguments.data(), environment.data(), in.read, out,
-           errors.write, options.commands ? -1 : events.write, parent);
+           errors.write, options.commands ? -1 : events.write, options.network_namespace, parent);
   }
   const int fork_error = errno;
   for (const int fd : {in.read, events.write, errors.write}) ::close(fd);

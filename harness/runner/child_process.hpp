@@ -21,6 +21,8 @@ struct ChildOptions {
   /// Commands go to its stdin and events come from its stdout (feedbench load). Otherwise it is told --status-fd and
   /// its stdin is empty.
   bool commands = false;
+  /// The network namespace it runs in, a descriptor that need not outlive start(); -1: this process's.
+  int network_namespace = -1;
 };
 
 /// How a child ended.

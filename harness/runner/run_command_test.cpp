@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <poll.h>
+#include <sys/prctl.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -9,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "harness/report/result.hpp"
 #include "harness/runner/child_process.hpp"
@@ -163,6 +166,36 @@ TEST_F(RunCommand, AnAbsentRealRecordingIsSkippedWithItsReasonAndExitsWithZero) 
   EXPECT_EQ(run({"run", write(text).string()}), 0);
   EXPECT_THAT(errors_, HasSubstr("skipped: small feedproxy epoll block 2 clients"));
   EXPECT_THAT(errors_, HasSubstr("nowhere.jsonl.zst is not here"));
+}
+
+TEST_F(RunCommand, AVethNetworkWithoutPrivilegesIsSkippedWithItsReasonAndExitsWithZero) {
+  const fs::path out = folder_.path() / "out";
+  std::string text = kSmall;
+  text.replace(text.find("clients: 2"), 10, "clients: 2, network: [loopback, veth]");
+  int code = -1;
+  std::thread([&] {
+    // Of this thread and what it starts; who may not drop it does not have it.
+    ::prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN);
+    code = run({"run", write(text).string(), "--out", out.string()});
+  }).join();
+  EXPECT_EQ(code, 0) << errors_;
+  const std::string reason =
+      "network veth is not available here: make a test network: a network namespace: Operation "
+      "not permitted (needs root, or CAP_SYS_ADMIN and CAP_NET_ADMIN)";
+  EXPECT_THAT(errors_, HasSubstr("500/s veth: " + reason));
+  const report::Result result = report::read_result((out / "result.json").string());
+  ASSERT_EQ(result.groups[0].cases.size(), 2U);
+  EXPECT_FALSE(result.groups[0].cases[0].skipped);
+  EXPECT_EQ(result.groups[0].cases[1].parameters.network, "veth");
+  EXPECT_EQ(result.groups[0].cases[1].skipped, reason);
+  EXPECT_TRUE(result.groups[0].cases[1].repetitions.empty());
+}
+
+TEST_F(RunCommand, XdpOverLoopbackIsOneSentenceAndExitsWithTwo) {
+  std::string text = kSmall;
+  text.replace(text.find("wait: block"), 11, "wait: block, transport: xdp");
+  EXPECT_EQ(run({"run", write(text).string()}), 2);
+  EXPECT_THAT(errors_, HasSubstr("transport xdp does not run over loopback"));
 }
 
 TEST_F(RunCommand, AStopSignalEndsEverythingAndLeavesNothing) {

@@ -20,6 +20,7 @@
 #include "reference/program/stop_signals.hpp"
 #include "transports/available.hpp"
 #include "transports/tsc_calibration.hpp"
+#include "transports/veth_site.hpp"
 
 namespace feedbench::runner {
 namespace {
@@ -37,6 +38,7 @@ report::Parameters parameters_of(const Case& c) {
   report::Parameters out;
   out.system = to_string(c.system);
   out.transport = c.transport;
+  out.network = to_string(c.network);
   out.clients = static_cast<int>(c.clients);
   out.tls = c.tls;
   out.wait = to_string(c.wait);
@@ -51,11 +53,24 @@ report::Parameters parameters_of(const Case& c) {
   return out;
 }
 
-std::vector<scenario::MissingTransport> missing_transports() {
-  std::vector<scenario::MissingTransport> out;
-  for (const transports::TransportInfo& info : transports::available_transports()) {
-    if (!info.available) out.push_back({info.name, info.reason});
+bool asks_for_veth(const Scenario& scenario) {
+  for (const scenario::Group& group : scenario.groups) {
+    for (const scenario::MatrixBlock& block : group.matrix) {
+      if (std::ranges::find(block.networks, scenario::Network::veth) != block.networks.end())
+        return true;
+    }
   }
+  return false;
+}
+
+scenario::Missing what_is_missing(const Scenario& scenario) {
+  scenario::Missing out;
+  for (const transports::TransportInfo& info : transports::available_transports()) {
+    if (!info.available) out.transports.push_back({info.name, info.reason});
+  }
+  if (!asks_for_veth(scenario)) return out;
+  const auto site = transports::VethSite::create(transports::VethSite::Near::kernel);
+  if (!site) out.veth = site.error().message;
   return out;
 }
 
@@ -66,7 +81,7 @@ class ScenarioRun {
 
   RunOutcome carry_out() {
     const auto started = std::chrono::steady_clock::now();
-    expansion_ = scenario::expand(scenario_, missing_transports());
+    expansion_ = scenario::expand(scenario_, what_is_missing(scenario_));
     apply_only();
     const std::vector<int> allowed = measure::allowed_cpus();
     auto cores = choose_cores(scenario_.placement, allowed);
@@ -119,8 +134,8 @@ class ScenarioRun {
     const bool tls = std::any_of(expansion_.cases.begin(), expansion_.cases.end(),
                                  [](const Case& c) { return c.tls; });
     if (!tls) return;
-    auto made =
-        write_throw_away_certificate(certificate_file(environment_), key_file(environment_));
+    auto made = write_throw_away_certificate(certificate_file(environment_), key_file(environment_),
+                                             {"127.0.0.1", transports::VethSite::kFarAddress});
     if (!made) throw made.error();
   }
 

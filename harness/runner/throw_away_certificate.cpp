@@ -25,7 +25,7 @@ bool add_extension(X509* certificate, int nid, const char* value) {
   return added;
 }
 
-bool fill(X509* certificate, EVP_PKEY* key) {
+bool fill(X509* certificate, EVP_PKEY* key, const std::string& names) {
   constexpr long kDaySeconds = 86'400;
   X509_NAME* name = X509_get_subject_name(certificate);
   const auto* text = reinterpret_cast<const unsigned char*>("feedbench throw-away exchange");
@@ -37,17 +37,20 @@ bool fill(X509* certificate, EVP_PKEY* key) {
          X509_set_issuer_name(certificate, name) == 1 && X509_set_pubkey(certificate, key) == 1 &&
          add_extension(certificate, NID_basic_constraints, "critical,CA:TRUE") &&
          add_extension(certificate, NID_subject_key_identifier, "hash") &&
-         add_extension(certificate, NID_subject_alt_name, "IP:127.0.0.1,DNS:localhost") &&
+         add_extension(certificate, NID_subject_alt_name, names.c_str()) &&
          X509_sign(certificate, key, EVP_sha256()) != 0;
 }
 
 }  // namespace
 
 transports::Expected<void> write_throw_away_certificate(
-    const std::filesystem::path& certificate_file, const std::filesystem::path& key_file) {
+    const std::filesystem::path& certificate_file, const std::filesystem::path& key_file,
+    const std::vector<std::string>& addresses) {
+  std::string names = "DNS:localhost";
+  for (const std::string& address : addresses) names += ",IP:" + address;
   const Key key(EVP_EC_gen("P-256"), &EVP_PKEY_free);
   const Certificate certificate(X509_new(), &X509_free);
-  if (!key || !certificate || !fill(certificate.get(), key.get())) {
+  if (!key || !certificate || !fill(certificate.get(), key.get(), names)) {
     return tl::unexpected(transports::Error{"certificate: OpenSSL could not make one"});
   }
   const File certificate_out(std::fopen(certificate_file.c_str(), "we"), &std::fclose);

@@ -11,17 +11,22 @@ namespace feedbench::scenario {
 namespace {
 
 // Why a combination makes no sense, or empty.
-std::string not_applicable(const Case& c, const Scenario& scenario,
-                           const std::vector<MissingTransport>& missing) {
+std::string not_applicable(const Case& c, const Scenario& scenario, const Missing& missing) {
   if (c.tls && c.system == System::relay) return "the relay copies plain TCP and has no TLS";
   if (c.tls && c.system == System::bridge) return "the bridge reads plain TCP and has no TLS";
+  if (c.transport == "xdp" && c.system != System::feedproxy)
+    return fmt::format("{} does not run on xdp", to_string(c.system));
+  if (c.transport == "xdp" && c.network == Network::loopback)
+    return "xdp does not run over loopback: it takes frames from an interface of its own";
   if (c.via == Via::shm && c.system != System::feedproxy)
     return fmt::format("{} has no local clients", to_string(c.system));
   if (c.venue == "alpaca" && c.system != System::feedproxy) {
     return fmt::format("{} cannot log in to alpaca", to_string(c.system));
   }
   if (!c.session.absent_reason.empty()) return c.session.absent_reason;
-  for (const MissingTransport& transport : missing) {
+  if (c.network == Network::veth && !missing.veth.empty())
+    return fmt::format("network veth is not available here: {}", missing.veth);
+  for (const MissingTransport& transport : missing.transports) {
     if (transport.name == c.transport)
       return fmt::format("{} is not available here: {}", transport.name, transport.reason);
   }
@@ -33,7 +38,7 @@ std::string not_applicable(const Case& c, const Scenario& scenario,
 
 class Expander {
  public:
-  Expander(const Scenario& scenario, const std::vector<MissingTransport>& missing)
+  Expander(const Scenario& scenario, const Missing& missing)
       : scenario_(scenario), missing_(missing) {}
 
   Expansion run() {
@@ -72,15 +77,22 @@ class Expander {
   void expand_systems(Case c, const MatrixBlock& block) {
     for (const System system : block.systems) {
       for (const std::string& transport : block.transports) {
-        for (const WaitMode wait : block.waits) {
-          for (const bool tls : block.tls) {
-            c.system = system;
-            c.transport = system == System::beast ? "asio" : transport;
-            c.wait = wait;
-            c.tls = tls;
-            system == System::bridge ? expand_rings(c, block) : expand_vias(c, block);
-          }
+        for (const Network network : block.networks) {
+          c.system = system;
+          c.transport = system == System::beast ? "asio" : transport;
+          c.network = network;
+          expand_waits(c, block);
         }
+      }
+    }
+  }
+
+  void expand_waits(Case c, const MatrixBlock& block) {
+    for (const WaitMode wait : block.waits) {
+      for (const bool tls : block.tls) {
+        c.wait = wait;
+        c.tls = tls;
+        c.system == System::bridge ? expand_rings(c, block) : expand_vias(c, block);
       }
     }
   }
@@ -117,7 +129,7 @@ class Expander {
   }
 
   const Scenario& scenario_;
-  const std::vector<MissingTransport>& missing_;
+  const Missing& missing_;
   std::set<std::string> seen_;
   Expansion out_;
 };
@@ -132,6 +144,7 @@ std::string Case::name() const {
   out += " " + pace_name(pace);
   if (via == Via::shm) out += " shm";
   if (ring) out += fmt::format(" {}", to_string(*ring));
+  if (network == Network::veth) out += " veth";
   if (tls) out += " tls";
   if (system == System::feedproxy && !stamps) out += " no-stamps";
   return out;
@@ -141,6 +154,7 @@ std::string Case::axis(const std::string& axis_name) const {
   if (axis_name == "group") return group_name;
   if (axis_name == "system") return std::string(to_string(system));
   if (axis_name == "transport") return transport;
+  if (axis_name == "network") return std::string(to_string(network));
   if (axis_name == "clients") return std::to_string(clients);
   if (axis_name == "wait") return std::string(to_string(wait));
   if (axis_name == "via") return std::string(to_string(via));
@@ -154,9 +168,9 @@ std::string Case::axis(const std::string& axis_name) const {
 }
 
 const std::vector<std::string>& axis_names() {
-  static const std::vector<std::string> names = {"group",  "system",        "transport", "clients",
-                                                 "wait",   "via",           "ring",      "tls",
-                                                 "stamps", "payload_bytes", "rate_hz"};
+  static const std::vector<std::string> names = {"group",   "system", "transport",     "network",
+                                                 "clients", "wait",   "via",           "ring",
+                                                 "tls",     "stamps", "payload_bytes", "rate_hz"};
   return names;
 }
 
@@ -167,7 +181,7 @@ std::string normalise_axis_value(const std::string& axis, const std::string& val
   return value;
 }
 
-Expansion expand(const Scenario& scenario, const std::vector<MissingTransport>& missing) {
+Expansion expand(const Scenario& scenario, const Missing& missing) {
   return Expander(scenario, missing).run();
 }
 

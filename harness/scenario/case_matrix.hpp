@@ -18,6 +18,7 @@ struct Case {
   System system = System::feedproxy;
   std::string transport;  ///< "asio" for beast
   std::uint32_t clients = 1;
+  Network network = Network::loopback;
   WaitMode wait = WaitMode::spin;
   Via via = Via::websocket;
   std::optional<Ring> ring;  ///< of the bridge; the others have none to choose
@@ -50,13 +51,19 @@ struct MissingTransport {
   std::string reason;
 };
 
+/// What this machine, or this process on it, cannot offer.
+struct Missing {
+  std::vector<MissingTransport> transports;
+  std::string veth;  ///< why there is no `network: veth`; empty when there is
+};
+
 /// Axis names that selectors and --only may use.
 const std::vector<std::string>& axis_names();
 /// "on" and "true" are one value: brings a selector's value to the form that Case::axis gives.
 std::string normalise_axis_value(const std::string& axis, const std::string& value);
 
 /// The product of every block, each distinct case once, without what cannot or shall not be run.
-Expansion expand(const Scenario& scenario, const std::vector<MissingTransport>& missing);
+Expansion expand(const Scenario& scenario, const Missing& missing);
 
 [[nodiscard]] bool matches(const Case& c, const Selector& selector);
 

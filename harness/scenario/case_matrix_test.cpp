@@ -70,11 +70,39 @@ TEST(CaseMatrix, SkipsWhatDoesNotApplyWithAReason) {
 }
 
 TEST(CaseMatrix, SkipsATransportThatIsNotAvailable) {
-  const auto expansion = expand(scenario_of("matrix: {transport: [epoll, io_uring]}\n"),
-                                {{"io_uring", "the kernel says ENOSYS"}});
+  const auto expansion =
+      expand(scenario_of("matrix: {transport: [epoll, io_uring]}\n"),
+             {.transports = {{"io_uring", "the kernel says ENOSYS"}}, .veth = {}});
   EXPECT_EQ(expansion.cases.size(), 1U);
   ASSERT_EQ(expansion.skips.size(), 1U);
   EXPECT_EQ(expansion.skips[0].reason, "io_uring is not available here: the kernel says ENOSYS");
+}
+
+TEST(CaseMatrix, XdpIsFeedproxysAndNotForLoopback) {
+  const auto expansion =
+      expand(scenario_of("matrix: {system: [feedproxy, relay], transport: [epoll, xdp], network: "
+                         "[loopback, veth]}\n"),
+             {});
+  std::map<std::string, std::string> skips;
+  for (const Skip& skip : expansion.skips) skips[skip.name] = skip.reason;
+  EXPECT_EQ(expansion.cases.size(), 5U);
+  EXPECT_EQ(skips.size(), 3U);
+  EXPECT_EQ(skips["s feedproxy xdp spin 1 client 128 B recorded"],
+            "xdp does not run over loopback: it takes frames from an interface of its own");
+  EXPECT_EQ(skips["s relay xdp spin 1 client 128 B recorded veth"], "relay does not run on xdp");
+}
+
+TEST(CaseMatrix, WithoutAVethPairItsCasesAreSkippedWithTheReason) {
+  const auto expansion =
+      expand(scenario_of("matrix: {transport: [epoll, select], network: [loopback, veth]}\n"),
+             {.transports = {}, .veth = "make a test network: no"});
+  EXPECT_EQ(expansion.cases.size(), 2U);
+  ASSERT_EQ(expansion.skips.size(), 2U);
+  EXPECT_EQ(expansion.skips[0].name, "s feedproxy epoll spin 1 client 128 B recorded veth");
+  EXPECT_EQ(expansion.skips[0].reason,
+            "network veth is not available here: make a test network: no");
+  EXPECT_EQ(expansion.all[1].axis("network"), "veth");
+  EXPECT_EQ(expansion.cases[0].axis("network"), "loopback");
 }
 
 TEST(CaseMatrix, SaysWhyNothingMatchesASelector) {

@@ -16,9 +16,10 @@ namespace feedbench::scenario {
 namespace {
 
 const std::vector<std::string> kSystems = {"feedproxy", "relay", "beast", "bridge"};
-const std::vector<std::string> kTransports = {"select", "epoll", "io_uring"};
+const std::vector<std::string> kTransports = {"select", "epoll", "io_uring", "xdp"};
 const std::vector<std::string> kWaits = {"spin", "block"};
 const std::vector<std::string> kVias = {"websocket", "shm"};
+const std::vector<std::string> kNetworks = {"loopback", "veth"};
 const std::vector<std::string> kRings = {"feed_log", "mirrored", "spsc", "hft_shm"};
 const std::vector<std::string> kVenues = {"raw", "binance", "alpaca"};
 constexpr std::uint32_t kClientsMax = 4000;
@@ -252,6 +253,9 @@ class ScenarioParser {
       if (first) block.transports.clear();
       block.transports.push_back(kTransports[i]);
     });
+    if (map.has("network")) block.networks.clear();
+    words(map, "network", kNetworks,
+          [&](std::size_t i, bool) { block.networks.push_back(static_cast<Network>(i)); });
     words(map, "wait", kWaits, [&](std::size_t i, bool first) {
       if (first) block.waits.clear();
       block.waits.push_back(static_cast<WaitMode>(i));
@@ -290,8 +294,24 @@ class ScenarioParser {
         block.rates_hz.push_back(*v);
     });
     if (map.has("ring") && !block.clients.empty()) check_rings(map, block);
+    check_networks(map, block);
     map.finish();
     group.matrix.push_back(std::move(block));
+  }
+
+  // A block with both networks means xdp over one of them; one without a veth pair means nothing.
+  void check_networks(MapReader& map, const MatrixBlock& block) {
+    const auto has = [](const auto& list, const auto& value) {
+      return std::find(list.begin(), list.end(), value) != list.end();
+    };
+    if (block.networks.empty() || !has(block.transports, "xdp") ||
+        has(block.networks, Network::veth)) {
+      return;  // the first: told already
+    }
+    faults_.add(
+        map.get("transport").Mark(),
+        "transport xdp does not run over loopback: it takes frames from an interface of its "
+        "own; say network: veth");
   }
 
   // A ring that a system does not have, or readers that a ring cannot have, are faults and not skips:

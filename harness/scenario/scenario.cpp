@@ -40,6 +40,10 @@ std::string_view to_string(Via via) {
   return "?";
 }
 
+std::string_view to_string(Network network) {
+  return network == Network::loopback ? "loopback" : "veth";
+}
+
 std::string_view to_string(Ring ring) {
   switch (ring) {
     case Ring::feed_log:
@@ -65,6 +69,7 @@ nlohmann::json matrix_json(const MatrixBlock& block) {
   nlohmann::json out;
   for (const System system : block.systems) out["system"].push_back(to_string(system));
   out["transport"] = block.transports;
+  for (const Network network : block.networks) out["network"].push_back(to_string(network));
   out["clients"] = block.clients;
   for (const WaitMode wait : block.waits) out["wait"].push_back(to_string(wait));
   for (const Via via : block.vias) out["via"].push_back(to_string(via));

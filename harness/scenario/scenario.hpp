@@ -46,11 +46,18 @@ struct SessionSource {
 
 /// How clients get the feed.
 enum class Via : std::uint8_t {
-  websocket,  ///< over loopback TCP
+  websocket,  ///< over TCP
   shm,        ///< from shared memory, as local clients; feedproxy alone has them
   ring,       ///< as readers of the bridge's ring; the bridge alone has them, and no others
 };
 std::string_view to_string(Via via);
+
+/// Between the exchange and the clients on one side and the system under test on the other.
+enum class Network : std::uint8_t {
+  loopback,
+  veth,  ///< a veth pair in namespaces of its own, made for each run (transports/veth_site.hpp)
+};
+std::string_view to_string(Network network);
 
 /// The ring that a bridge publishes into and its clients read. Only the feed log has more than one
 /// reader.
@@ -61,6 +68,7 @@ std::string_view to_string(Ring ring);
 struct MatrixBlock {
   std::vector<System> systems = {System::feedproxy};
   std::vector<std::string> transports = {"epoll"};
+  std::vector<Network> networks = {Network::loopback};
   std::vector<std::uint32_t> clients = {1};
   std::vector<WaitMode> waits = {WaitMode::spin};
   std::vector<Via> vias = {Via::websocket};

@@ -173,6 +173,35 @@ TEST(Scenario, ARingOfASystemThatHasNoneIsOneFault) {
               HasSubstr("via is for feedproxy; a bridge's clients read its ring"));
 }
 
+const std::string kBare = "name: a\nsession: {synthetic: {payload_bytes: 128}}\n";
+
+TEST(Scenario, ANetworkIsLoopbackUnlessAVethPairIsAskedFor) {
+  const auto read = parse_scenario(
+      kBare + "matrix: [{clients: 1}, {network: [loopback, veth], transport: [epoll, xdp]}]\n",
+      "test.yaml");
+  ASSERT_TRUE(read) << to_string(read.error()[0]);
+  const auto& blocks = read->groups[0].matrix;
+  EXPECT_EQ(blocks[0].networks, std::vector<Network>{Network::loopback});
+  EXPECT_EQ(blocks[1].networks, (std::vector<Network>{Network::loopback, Network::veth}));
+  EXPECT_EQ(to_json(*read)["groups"][0]["matrix"][1]["network"],
+            (std::vector<std::string>{"loopback", "veth"}));
+}
+
+TEST(Scenario, AnUnknownNetworkIsToldThoseThereAre) {
+  EXPECT_EQ(only_fault(kBare + "matrix: {network: mars}\n"),
+            "test.yaml:3:19: network has no value \"mars\" (known: loopback, veth)");
+  EXPECT_THAT(only_fault(kBare + "matrix: {network: vet}\n"), HasSubstr("did you mean \"veth\"?"));
+}
+
+TEST(Scenario, XdpWithoutAVethPairIsOneFault) {
+  const std::string sentence =
+      "test.yaml:3:21: transport xdp does not run over loopback: it takes frames from an interface "
+      "of its own; say network: veth";
+  EXPECT_EQ(only_fault(kBare + "matrix: {transport: xdp}\n"), sentence);
+  EXPECT_EQ(only_fault(kBare + "matrix: {transport: [epoll, xdp], network: loopback}\n"), sentence);
+  EXPECT_TRUE(parse_scenario(kBare + "matrix: {transport: xdp, network: veth}\n", "test.yaml"));
+}
+
 TEST(Scenario, AnUnknownRingIsToldTheNearest) {
   EXPECT_THAT(only_fault(kRings + "matrix: {ring: feedlog}\n"),
               HasSubstr("did you mean \"feed_log\"?"));

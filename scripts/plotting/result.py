@@ -20,7 +20,7 @@ STAGES = [
 
 SYSTEM_ORDER = ["feedproxy", "relay", "beast", "bridge"]
 RING_ORDER = ["feed_log", "spsc", "hft_shm", "mirrored"]
-TRANSPORT_ORDER = ["epoll", "io_uring", "select"]
+TRANSPORT_ORDER = ["epoll", "io_uring", "select", "xdp"]
 WAIT_ORDER = ["spin", "block"]
 
 
@@ -188,12 +188,14 @@ class Slice:
     def heading(self):
         """The group's title; what tells this slice from the group's others is added."""
         title = self.group["title"] or self.group["name"]
-        return f"{title}: {self.title}" if self.one_of_many else title
+        if self.one_of_many:
+            return f"{title}: {self.title}"
+        return f"{title}, over {self.key['network']}" if self.key["network"] != "loopback" else title
 
     @property
     def title(self):
         """What all its cases share, in words."""
-        words = [pace_words(self.key["pace"])]
+        words = [pace_words(self.key["pace"]), f"over {self.key['network']}"]
         if self.key["payload_bytes"] is not None:
             words.append(f"{self.key['payload_bytes']:,} B payload")
         words += [f"{name} {value}" for name, value in json.loads(self.key["others"]).items()]
@@ -223,7 +225,12 @@ def slices_of(result):
         for case in group["cases"]:
             parameters = case["parameters"]
             others = json.dumps(parameters["others"], sort_keys=True)
-            key = (("pace", parameters["pace"]), ("payload_bytes", parameters["payload_bytes"]), ("others", others))
+            key = (
+                ("network", parameters.get("network", "loopback")),  # older results have none
+                ("pace", parameters["pace"]),
+                ("payload_bytes", parameters["payload_bytes"]),
+                ("others", others),
+            )
             by_key.setdefault(key, []).append(Measured(case))
         own = [Slice(group, key, cases) for key, cases in by_key.items()]
         for one in own:

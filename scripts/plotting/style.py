@@ -19,12 +19,20 @@ COLOURS = {
     "feedproxy epoll": "#0072B2",
     "feedproxy io_uring": "#D55E00",
     "feedproxy select": "#009E73",
+    "feedproxy xdp": "#E69F00",
     "relay": "#6b7280",
     "beast": "#CC79A7",
 }
-SPARE = ["#E69F00", "#56B4E9", "#8c564b", "#000000", "#7b3294", "#a6761d"]
-MARKERS = {"feedproxy epoll": "o", "feedproxy io_uring": "s", "feedproxy select": "^", "relay": "D", "beast": "X"}
-SPARE_MARKERS = ["v", "P", "<", ">", "h", "d"]
+SPARE = ["#56B4E9", "#8c564b", "#000000", "#7b3294", "#a6761d"]
+MARKERS = {
+    "feedproxy epoll": "o",
+    "feedproxy io_uring": "s",
+    "feedproxy select": "^",
+    "feedproxy xdp": "v",
+    "relay": "D",
+    "beast": "X",
+}
+SPARE_MARKERS = ["P", "<", ">", "h", "d"]
 
 STAGE_COLOURS = ["#08519c", "#6baed6", "#fdd49e", "#fdae61", "#e66101", "#7f2704", "#5aae61"]
 NOT_STAMPED = "#c9ced6"

@@ -112,7 +112,7 @@ TEST_F(XdpDevice, EachFaultIsOneSentenceThatSaysWhatToDo) {
   EXPECT_SAYS(silent, "the gateway 10.77.0.99 does not answer");
   xdp = VethXdp::site_options();
   xdp.queue = 7;
-  EXPECT_SAYS(refusal(xdp), "bind queue 7 on xdpnear");
+  EXPECT_SAYS(refusal(xdp), std::string("bind queue 7 on ") + VethSite::kNearInterface);
   xdp = VethXdp::site_options();
   xdp.frames = 1000;
   EXPECT_SAYS(refusal(xdp), "must be powers of two");
