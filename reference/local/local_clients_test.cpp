@@ -348,6 +348,7 @@ TEST_F(LocalClients, WhoIsTooSlowIsToldExactlyWhatItMissed) {
   EXPECT_GE(late.gaps, 1u);
   EXPECT_EQ(late.last_gap.reason, GapReason::lapped);
   EXPECT_EQ(late.messages + late.missed, kMessages);
+  EXPECT_EQ(late.missed_bytes + late.frame_bytes, steady.missed_bytes + steady.frame_bytes);
   EXPECT_EQ(late.wrong, 0u);
 }
 

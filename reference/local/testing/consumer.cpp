@@ -65,7 +65,8 @@ void count(feedproxy::Client& client, const std::string& url) {
   std::fflush(stdout);
   while (stop == 0)
     if (client.poll(counting) == 0) client.wait(std::chrono::milliseconds(50));
-  while (client.connected() && client.poll(counting) != 0) {  // what was published before the signal
+  while (client.connected() &&
+         client.poll(counting) != 0) {  // what was published before the signal
   }
   std::printf("%lu %lu %lu\n", counting.messages, counting.missed, counting.wrong);
 }

@@ -91,8 +91,10 @@ Pull Reading::one() {
     ++gaps;
     last_gap = gap;
     if (gap.missed_messages != feedproxy::kUnknown) missed += gap.missed_messages;
+    missed_bytes += gap.missed_bytes;  // not known spoils every sum
   } else if (pulled == Pull::message) {
     const std::string copy(message.text());
+    frame_bytes += message.frame->length;
     if (!message.intact()) {  // lapped while it was copied: never seen
       ++missed;
       return pulled;

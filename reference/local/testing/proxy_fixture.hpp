@@ -53,6 +53,8 @@ class Reading {
 
   std::uint64_t messages = 0;
   std::uint64_t missed = 0;
+  std::uint64_t missed_bytes = 0;
+  std::uint64_t frame_bytes = 0;  // of the messages
   std::uint64_t wrong = 0;
   std::uint64_t gaps = 0;
   std::uint64_t last = 0;
