@@ -16,6 +16,7 @@
 #include "harness/report/result.hpp"
 #include "harness/runner/child_process.hpp"
 #include "harness/runner/scratch_folder.hpp"
+#include "transports/veth_site.hpp"
 
 // `feedbench run` from outside, as a user calls it.
 namespace feedbench::runner {
@@ -264,6 +265,16 @@ TEST_F(RunCommand, AnInterruptedRunKeepsWhatItHasMeasuredAndSaysHowFarItCame) {
   EXPECT_TRUE(fs::is_empty(temporary_));
 }
 
+// Orphans are reaped by init at some later time: a zombie is gone enough.
+bool is_gone(pid_t pid) {
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string word;
+  if (!(stat >> word)) return true;
+  std::string rest;
+  std::getline(stat, rest);
+  return rest.find(") Z") != std::string::npos;
+}
+
 TEST_F(RunCommand, WhenTheRunnerIsKilledItsProgramsEndByThemselves) {
   std::string text = kSmall;
   text.replace(text.find("measure_s: 0.4"), 14, "measure_s: 600");
@@ -273,17 +284,32 @@ TEST_F(RunCommand, WhenTheRunnerIsKilledItsProgramsEndByThemselves) {
       << child->errors();
   ASSERT_EQ(::kill(child->pid(), SIGKILL), 0);
   child->stop(kPatienceSeconds);
-  // Orphans are reaped by init at some later time: a zombie is gone enough.
-  const auto gone = [](pid_t pid) {
-    std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
-    std::string word;
-    std::string state;
-    if (!(stat >> word)) return true;
-    std::string rest;
-    std::getline(stat, rest);
-    return rest.find(") Z") != std::string::npos;
+  EXPECT_TRUE(wait_until([&] { return std::all_of(programs.begin(), programs.end(), is_gone); }));
+}
+
+// The namespaces have no names: what nobody runs in, and nobody has open, is gone.
+TEST_F(RunCommand, WhenTheRunnerIsKilledNobodyIsLeftInItsTestNetwork) {
+  if (const auto site = transports::VethSite::create(transports::VethSite::Near::kernel); !site)
+    GTEST_SKIP() << "veth: no test network here: " << site.error().message;
+  std::string text = kSmall;
+  text.replace(text.find("measure_s: 0.4"), 14, "measure_s: 600");
+  text.replace(text.find("clients: 2"), 10, "clients: 2, network: veth");
+  const auto network_of = [](pid_t pid) {
+    std::error_code ignored;
+    return fs::read_symlink("/proc/" + std::to_string(pid) + "/ns/net", ignored).string();
   };
-  EXPECT_TRUE(wait_until([&] { return std::all_of(programs.begin(), programs.end(), gone); }));
+  const std::string own = network_of(::getpid());
+  const auto child = start({"run", write(text).string()});
+  std::vector<pid_t> programs;
+  ASSERT_TRUE(wait_until([&] {
+    programs = children_of(child->pid());
+    return programs.size() == 2 && network_of(programs[0]) != own && network_of(programs[1]) != own;
+  })) << child->errors();
+  EXPECT_NE(network_of(programs[0]), network_of(programs[1]));
+  EXPECT_EQ(network_of(child->pid()), own);
+  ASSERT_EQ(::kill(child->pid(), SIGKILL), 0);
+  child->stop(kPatienceSeconds);
+  EXPECT_TRUE(wait_until([&] { return std::all_of(programs.begin(), programs.end(), is_gone); }));
 }
 
 }  // namespace

@@ -135,7 +135,8 @@ def _duration(seconds):
 def _comparisons(result):
     if not result["comparisons"]:
         return ""
-    return f"<h2 id='comparisons'>Comparisons</h2>{tables.comparisons(result['comparisons'])}"
+    quiet = f"<pre>{text(result['quiet_text'])}</pre>" if result.get("quiet_text") else ""
+    return f"<h2 id='comparisons'>Comparisons</h2>{tables.comparisons(result['comparisons'])}{quiet}"
 
 
 def _groups(result, pictures, out):

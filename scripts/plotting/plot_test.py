@@ -17,7 +17,7 @@ PLOT = SOURCE / "scripts" / "plot"
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(SOURCE / "scripts"))
 
-from plotting import draw, hdr, result, stages, style  # noqa: E402
+from plotting import draw, hdr, quiet, result, stages, style  # noqa: E402
 
 PERCENTILES = {"p50": 50, "p90": 90, "p99": 99, "p99.9": 99.9, "p99.99": 99.99, "p99.999": 99.999}
 
@@ -238,6 +238,37 @@ class Pictures(Folder):
         out, page = self.drawn(self.edited("one_count", drop_numbers))
         self.check_pictures(out, [])
         self.check_page(page)
+
+    def test_of_quiet_repetitions_leave_the_others_out_and_say_so(self):
+        def disturb(content):
+            for case in content["groups"][0]["cases"]:
+                for repetition in case["repetitions"]:
+                    busy = repetition["repeat"] == 0
+                    repetition["other_cpu_seconds"] = repetition["seconds"] if busy else 0.0
+                    repetition["stolen_cpu_seconds"] = 0.0
+
+        path = self.edited("one_count", disturb)
+        whole, calm = result.load(str(path)), result.load(str(path), 0.3)
+        for before, after in zip(whole["slices"][0].cases, calm["slices"][0].cases):
+            kept = [one for one in before.case["repetitions"] if one["repeat"] != 0]
+            self.assertEqual([one["repeat"] for one in after.case["repetitions"]], [one["repeat"] for one in kept])
+        draw.draw_all(calm, str(self.folder / "calm"))
+        self.assertIn("took at most 0.3 of a core", calm["quiet_text"])
+
+    def test_of_quiet_repetitions_compare_pairs_alone(self):
+        def case(name, values):
+            return {"name": name, "repetitions": [
+                {"repeat": repeat, "verdict": {"valid": True}, "seconds": 1.0, "other_cpu_seconds": other,
+                 "stolen_cpu_seconds": 0.0, "latency": {"percentiles": {"p50": value}}}
+                for repeat, (value, other) in enumerate(values)]}
+
+        content = {"seed": 1, "groups": [{"cases": [case("a", [(2, 0), (900, 2.0), (6, 0.1)]),
+                                                    case("b", [(1, 0), (1, 0), (2, 0)])]}],
+                   "comparisons": [{"name": "r", "metric": "latency_p50_ns", "numerator": "a", "denominator": "b",
+                                    "bound": 2.0, "bound_is_upper": True}]}
+        ((_, ratio, low, high, pairs),) = quiet.ratios(content, 0.3)
+        self.assertEqual((ratio, low, high, pairs), (2.5, None, None, 2))
+        self.assertIn("r: 2.500, bound <= 2: NOT MET, 2 pairs", quiet.text(content, 0.3))
 
     def test_never_let_text_of_the_result_become_markup(self):
         def inject(content):

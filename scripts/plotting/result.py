@@ -4,7 +4,7 @@ of clients vary."""
 import json
 import statistics
 
-from . import hdr
+from . import hdr, quiet
 
 SCHEMA = "feedbench.result/1"
 
@@ -28,8 +28,9 @@ class ResultError(Exception):
     """The file cannot be drawn; str() is one sentence."""
 
 
-def load(path):
-    """Reads and checks a result file. raises ResultError."""
+def load(path, quiet_cores=None):
+    """Reads and checks a result file. quiet_cores: draw only repetitions beside which others took at most so much of the
+    cores. raises ResultError."""
     try:
         with open(path, encoding="utf-8") as file:
             result = json.load(file)
@@ -41,6 +42,12 @@ def load(path):
     if schema != SCHEMA:
         raise ResultError(f'{path} is not a result file: it says schema "{schema}", and this script reads "{SCHEMA}"')
     try:
+        result["quiet_cores"] = quiet_cores
+        if quiet_cores is not None:
+            result["quiet_text"] = quiet.text(result, quiet_cores)
+            for group in result["groups"]:
+                for case in group["cases"]:
+                    case["repetitions"] = [one for one in case["repetitions"] if quiet.is_quiet(one, quiet_cores)]
         result["slices"] = slices_of(result)
     except (KeyError, TypeError) as error:
         raise ResultError(f"{path} is not a complete result file: {error!r}") from error

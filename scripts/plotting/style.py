@@ -180,6 +180,8 @@ class Page:
     def save(self, path, notes):
         """Writes path.png and path.svg. notes: sentences for the caption; the machine is added."""
         figure, width = self.figure, self.width
+        if self.result.get("quiet_cores") is not None:
+            notes = notes + [f"Only repetitions beside which others took at most {self.result['quiet_cores']:g} of a core."]
         caption = textwrap.wrap(" ".join(notes), int(width * 14.5)) + textwrap.wrap(
             machine_line(self.result), int(width * 14.5)
         )
