@@ -236,7 +236,9 @@ class Conformance : public ::testing::Test {
       RawSocket::place() = T::place([this] { poll_once(); });
     }
     if constexpr (kIsSecured<T>) {
-      RawSocket::place().poll = [this] { poll_once(); };
+      RawSocket::place().poll = [this] {
+        if (!recorder_.inside_poll) poll_once();
+      };
       RawSocket::place().layer = tls::testing::TlsPeerLayer::make;
     }
     make();

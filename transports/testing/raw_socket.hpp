@@ -52,12 +52,14 @@ class RawSocket {
       : descriptor_(std::exchange(other.descriptor_, -1)),
         end_(std::exchange(other.end_, {})),
         listens_(std::exchange(other.listens_, {})),
-        layer_(std::move(other.layer_)) {}
+        layer_(std::move(other.layer_)),
+        refused_with_(other.refused_with_) {}
   RawSocket& operator=(RawSocket&& other) noexcept {
     std::swap(descriptor_, other.descriptor_);
     std::swap(end_, other.end_);
     std::swap(listens_, other.listens_);
     std::swap(layer_, other.layer_);
+    std::swap(refused_with_, other.refused_with_);
     return *this;
   }
   ~RawSocket() { close(); }
@@ -138,11 +140,13 @@ class RawSocket {
     if (!flush_layer()) return -1;
     const std::span<const std::byte> part = bytes.first(std::min(bytes.size(), kLayerWriteBytes));
     layer_->write(part);
-    flush_layer();
+    // Nobody else would send the rest of what was taken.
+    for (int polls = 0; polls < kPollsToFlush && !flush_layer(); ++polls) place().poll();
     return static_cast<ssize_t>(part.size());
   }
   ssize_t receive(std::span<std::byte> space) const {
     if (!layer_) return receive_plain(space);
+    if (refused_with_ >= 0) return refused_with_ == 0 ? 0 : failed(refused_with_);
     flush_layer();
     for (std::vector<std::byte> received(16 * 1024);;) {
       if (const ssize_t got = layer_->read(space); got >= 0) return got;
@@ -216,6 +220,7 @@ class RawSocket {
     return made;
   }
   static constexpr std::size_t kLayerWriteBytes = 512 * 1024;
+  static constexpr int kPollsToFlush = 1000;
 
   void add_layer(bool is_client) {
     if (!place().layer) return;
@@ -225,7 +230,10 @@ class RawSocket {
       place().poll();
       const ssize_t got = receive_plain(received);
       if (got > 0) layer_->feed(std::span(received).first(static_cast<std::size_t>(got)));
-      if (got == 0 || (got < 0 && errno != EAGAIN)) return;  // refused: what follows will show it
+      if (got == 0 || (got < 0 && errno != EAGAIN)) {
+        refused_with_ = got == 0 ? 0 : errno;  // which the socket says once
+        return;
+      }
     }
     flush_layer();
   }
@@ -293,6 +301,7 @@ class RawSocket {
   sim::EndId end_;           // of a simulated network
   Endpoint listens_{"", 0};  // likewise
   std::unique_ptr<PeerLayer> layer_;
+  int refused_with_ = -1;  // errno that ended its handshake, 0: FIN
 };
 
 }  // namespace feedbench::transports::testing
