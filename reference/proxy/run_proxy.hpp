@@ -74,6 +74,7 @@ int run_on(const ProxyParts& parts, const More&... more) {
   if (!context) throw context.error();
   tls::TlsTransportOptions options;
   options.accepts = &*context;
+  options.accepts_max = config.clients_max + 1;  // the one too many is the hub's to refuse
   options.handshake_timeout_ns = config.client_handshake_timeout_ms * std::int64_t{1'000'000};
   options.drain_timeout_ns = config.client_close_timeout_ms * std::int64_t{1'000'000};
   return run_with<tls::TlsTransport<T>>(parts, options, more...);

@@ -24,6 +24,9 @@ struct TlsTransportOptions {
   const TlsContext* accepts =
       nullptr;  ///< For connections that are accepted; null: they are plain.
   const TlsContext* connects = nullptr;  ///< For those of connect(); null: they are plain.
+  /// Connections that are accepted and secured at a time, in their handshake or open; one more is reset and counted as
+  /// refused. 0: as many as T takes. Whoever opens connections besides needs room that no peer can take.
+  std::uint32_t accepts_max = 0;
   /// A peer that has not finished its handshake by then is dropped.
   std::int64_t handshake_timeout_ns = 10'000'000'000;
   /// After close(), what was sent must have left by then.
@@ -113,7 +116,7 @@ class TlsTransport {
     if (tls_.accepts == nullptr && tls_.connects == nullptr) return inner_.counters();
     counters_.polls = inner_.counters().polls;
     counters_.system_calls = inner_.counters().system_calls;
-    counters_.accepts_refused = inner_.counters().accepts_refused;
+    counters_.accepts_refused = inner_.counters().accepts_refused + accepts_refused_;
     return counters_;
   }
   /// Accepted connections that failed before they were open, since the beginning.
@@ -159,6 +162,8 @@ class TlsTransport {
     open,
     closing,   // close() was called, on_close is to come
     draining,  // on_close was told; what is left goes out
+    ending,    // the peer or TLS has ended it: what is left goes out, then on_close is told
+    ended,     // likewise, and T closes it
     dropped,   // T closes it, and its on_close is the handler's
     silent,    // T closes it, and nobody is told
   };
@@ -180,6 +185,7 @@ class TlsTransport {
     std::size_t taken = 0;
     std::array<ConstRange, transports::kMaxRanges> left;
     transports::RxStamps held_stamps;
+    CloseInfo end_info;
     transports::MonotonicInstant deadline{INT64_MAX};
     std::optional<TlsSession> session;
     std::vector<std::byte> cipher;
@@ -259,6 +265,7 @@ class TlsTransport {
       if (link->state == State::handshake) {
         link->why = "TLS: the handshake was not finished in time";
         link->state = link->accepted ? State::silent : State::dropped;
+        if (link->accepted) ++handshakes_failed_;
       }
       inner_.abort(conn);
       return true;
@@ -266,9 +273,7 @@ class TlsTransport {
   }
   void give_up(Link* link, Conn conn, bool with_reset) {
     if (link != nullptr) {
-      if (link->state == State::closing || link->state == State::draining ||
-          link->state == State::silent)
-        return;
+      if (link->state >= State::closing && link->state != State::dropped) return;
       link->state = State::dropped;
     }
     with_reset ? inner_.abort(conn) : inner_.close(conn);
@@ -283,6 +288,10 @@ class TlsTransport {
     }
     Link& link = accepted ? make_link(conn, State::handshake, accept_options_) : *find(conn);
     link.accepted = accepted;
+    if (accepted && ++accepted_ > tls_.accepts_max && tls_.accepts_max != 0) {
+      ++accepts_refused_;
+      return refuse(link);
+    }
     auto session = context->new_session();
     if (!session) return refuse(link);
     link.session.emplace(std::move(*session));
@@ -354,19 +363,20 @@ class TlsTransport {
     put_on_the_wire(link);
   }
 
-  /// Tells the handler that it is over, and lets what is left to say go out: an alert, close_notify, what was sent.
+  /// It is over: what is left to say goes out (an alert, close_notify, what was sent). The handler is told at once if it
+  /// wanted that, else when the place is free again.
   template <class H>
   void end(H& handler, Link& link, CloseInfo info) {
     const State before = std::exchange(link.state, State::draining);
     link.ranges = 0;
     if (before == State::handshake && link.accepted) {
       ++handshakes_failed_;
-    } else {
-      why_ = link.session->error();
-      const Conn conn = link.conn;
+    } else if (info.reason == CloseReason::local) {
       ++callbacks_;
-      handler.on_close(conn, info);
-      why_.clear();
+      handler.on_close(link.conn, info);
+    } else {
+      link.state = State::ending;
+      link.end_info = info;
     }
     link.session->close();
     set_timeout(link, tls_.drain_timeout_ns);
@@ -378,9 +388,9 @@ class TlsTransport {
     close_when_drained(link);
   }
   void close_when_drained(Link& link) {
-    if (link.state != State::draining || link.on_the_wire || !link.session->output().empty())
-      return;
-    link.state = State::silent;
+    if (link.state != State::draining && link.state != State::ending) return;
+    if (link.on_the_wire || !link.session->output().empty()) return;
+    link.state = link.state == State::ending ? State::ended : State::silent;
     inner_.close(link.conn);
   }
 
@@ -459,6 +469,10 @@ class TlsTransport {
       info = {CloseReason::error, EPROTO};
     }
     if (state == State::closing) info = {CloseReason::local, 0};
+    if (state == State::ending || state == State::ended) {
+      why_ = link->session->error();
+      info = link->end_info;
+    }
     if (!link->why.empty()) {
       why_ = link->why;
       info = {CloseReason::timed_out, ETIMEDOUT};
@@ -469,6 +483,7 @@ class TlsTransport {
       handler.on_close(conn, info);
     }
     why_.clear();
+    if (link->accepted) --accepted_;
     links_[conn.index].reset();
   }
 
@@ -501,6 +516,8 @@ class TlsTransport {
   T inner_;
   mutable transports::TransportCounters counters_;
   std::uint64_t handshakes_failed_ = 0;
+  std::uint64_t accepts_refused_ = 0;
+  std::uint32_t accepted_ = 0;
   std::string why_;
   std::size_t callbacks_ = 0;
 };
