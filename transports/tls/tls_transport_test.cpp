@@ -73,8 +73,7 @@ TEST_F(TlsTransportTest, WhoSpeaksNoTlsIsNeverSeenAndCounted) {
   poll();
   EXPECT_TRUE(seen_.open.empty() && seen_.closed.empty());
   EXPECT_EQ(transport_->handshakes_failed(), 1u);
-  EXPECT_GT(network_.readable(peer), 0u) << "an alert tells why";
-  std::vector<std::byte> alert(network_.readable(peer));
+  std::vector<std::byte> alert(network_.readable(peer));  // OpenSSL has none for an HTTP request
   network_.read(peer, alert);
   EXPECT_EQ(network_.state(peer), EndState::finished);
   network_.close(peer);
