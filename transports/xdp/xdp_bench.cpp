@@ -222,7 +222,8 @@ struct Run {
 
 template <class T>
 Times ping(const char* to, const Run& run) {
-  auto transport = make<T>(xdp::testing::VethSite::kNearInterface, xdp::testing::VethSite::kStackAddress);
+  auto transport =
+      make<T>(xdp::testing::VethSite::kNearInterface, xdp::testing::VethSite::kStackAddress);
   End<T> end{*transport, false};
   const MonotonicInstant give_up = MonotonicInstant::now() + 20'000'000'000;
   for (std::size_t i = 0; i < run.connections; ++i) {
@@ -283,12 +284,15 @@ double median(std::vector<double> values) {
 }
 
 int measure(std::size_t rounds, const Run& run) {
-  const auto plain_far = [](int ready) { answer_plainly(xdp::testing::VethSite::kFarAddress, ready); };
+  const auto plain_far = [](int ready) {
+    answer_plainly(xdp::testing::VethSite::kFarAddress, ready);
+  };
   const auto stack_far = [](int ready) { answer_for_ever<XdpTransport>(kFarStackAddress, ready); };
   std::vector<Contender> contenders;
   if (run.connections == 1) {
-    contenders.push_back({"plain sockets", plain_far,
-                          [](const Run& r) { return ping_plainly(xdp::testing::VethSite::kFarAddress, r); }});
+    contenders.push_back({"plain sockets", plain_far, [](const Run& r) {
+                            return ping_plainly(xdp::testing::VethSite::kFarAddress, r);
+                          }});
     contenders.push_back({"select", plain_far, [](const Run& r) {
                             return ping<SelectTransport>(xdp::testing::VethSite::kFarAddress, r);
                           }});
@@ -350,7 +354,8 @@ int main(int argc, char** argv) {
     return argc > index ? std::strtoull(argv[index], nullptr, 10) : otherwise;
   };
   try {
-    if (xdp::testing::VethSite::shared() == nullptr) throw std::runtime_error(xdp::testing::VethSite::why_not());
+    if (xdp::testing::VethSite::shared() == nullptr)
+      throw std::runtime_error(xdp::testing::VethSite::why_not());
     xdp::testing::VethSite::shared()->add_near_address(kNearKernelAddress);
     const auto clock = TscClock::calibrate();
     if (!clock) throw clock.error();
