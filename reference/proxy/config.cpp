@@ -133,6 +133,9 @@ const std::vector<Option>& options() {
        [](const C& config) {
          return YAML::Dump(YAML::Node(transports::to_string(config.listen)));
        }},
+      text("listen_certificate", "PEM file of the certificate: clients connect with wss://",
+           &C::listen_certificate),
+      text("listen_key", "PEM file of its private key, not encrypted", &C::listen_key),
       on_off("allow_remote", "Allow a listen address that is not loopback", &C::allow_remote),
       text("allow_origin", "Origin that browsers may come from; * for any (default: none)",
            &C::allow_origin),
@@ -340,6 +343,9 @@ std::vector<std::string> validate(const ProxyConfig& config) {
     check(!config.xdp_address.empty(),
           "--xdp-address is missing: an address of its own, as in --xdp-address 10.0.0.2/24");
   }
+  check(config.listen_certificate.empty() == config.listen_key.empty(),
+        "--listen-certificate and --listen-key go together: both for wss:// clients, neither for "
+        "ws://");
   check(config.allow_remote || is_loopback(config.listen.address),
         fmt::format("--listen {}: not a loopback address; say --allow-remote on if anyone who "
                     "reaches it may read the feed",

@@ -28,6 +28,10 @@ struct ProxyConfig {
 
   /// Where WebSocket clients connect. Port 0 takes a free one.
   transports::Endpoint listen{"127.0.0.1", 9001};
+  /// PEM files of the certificate (its chain behind it) and its key, not encrypted: clients then connect with wss://.
+  /// Empty: with ws://.
+  std::string listen_certificate;
+  std::string listen_key;
   /// Must be true to listen on an address that is not loopback.
   bool allow_remote = false;
   /// The one Origin from which browsers may connect; "*" for any; empty refuses every request that has an Origin.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "reference/proxy/proxy.hpp"
+#include "transports/tls/tls_transport.hpp"
 
 namespace feedbench::proxy {
 
@@ -29,9 +30,9 @@ transports::Expected<transports::Endpoint> listen(T& transport, const ProxyParts
   return transport.listen(wanted, transports::ConnOptions{});
 }
 
-/// The same for any T. more: what T is made with besides TransportOptions.
+/// On T made with `more` besides TransportOptions.
 template <class T, class... More>
-int run_on(const ProxyParts& parts, const More&... more) {
+int run_with(const ProxyParts& parts, const More&... more) {
   const ProxyConfig& config = parts.config;
   transports::TransportOptions options;
   options.wait = config.wait;
@@ -46,7 +47,8 @@ int run_on(const ProxyParts& parts, const More&... more) {
     const auto bound = listen(transport, parts);
     if (!bound) throw bound.error();
     endpoint = transports::to_string(*bound);
-    spdlog::info("listening on ws://{} ({}, {})", endpoint, T::name(), wait);
+    const char* const scheme = config.listen_certificate.empty() ? "ws" : "wss";
+    spdlog::info("listening on {}://{} ({}, {})", scheme, endpoint, T::name(), wait);
   }
   if (!config.local_socket.empty())
     spdlog::info("local clients at {} ({}, {})", config.local_socket, T::name(), wait);
@@ -61,6 +63,21 @@ int run_on(const ProxyParts& parts, const More&... more) {
   const int code = proxy.run();
   parts.ended();
   return code;
+}
+
+/// The same, with TLS towards the clients if the configuration has a certificate.
+template <class T, class... More>
+int run_on(const ProxyParts& parts, const More&... more) {
+  const ProxyConfig& config = parts.config;
+  if (config.listen_certificate.empty()) return run_with<T>(parts, more...);
+  const auto context = tls::TlsContext::server({config.listen_certificate, config.listen_key});
+  if (!context) throw context.error();
+  tls::TlsTransportOptions options;
+  options.accepts = &*context;
+  options.accepts_max = config.clients_max + 1;  // the one too many is the hub's to refuse
+  options.handshake_timeout_ns = config.client_handshake_timeout_ms * std::int64_t{1'000'000};
+  options.drain_timeout_ns = config.client_close_timeout_ms * std::int64_t{1'000'000};
+  return run_with<tls::TlsTransport<T>>(parts, options, more...);
 }
 
 }  // namespace feedbench::proxy

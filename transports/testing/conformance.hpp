@@ -16,6 +16,7 @@
 #include "transports/testing/chop_transport.hpp"
 #include "transports/testing/delay_transport.hpp"
 #include "transports/testing/raw_socket.hpp"
+#include "transports/tls/testing/secured.hpp"
 #include "transports/transport.hpp"
 #include "transports/xdp/testing/veth_xdp.hpp"
 
@@ -72,9 +73,18 @@ using Implementations = ::testing::Types<
     Subject<CrampedEpoll, Wait::spin>, Subject<LateAck<EpollTransport>, Wait::spin>,
     Subject<LateAck<SelectTransport>, Wait::block>, Subject<LateAck<IoUringTransport>, Wait::block>,
     Subject<LateAck<CrampedEpoll>, Wait::block>, Subject<xdp::testing::CrampedXdp, Wait::spin>,
-    Subject<xdp::testing::CrampedXdp, Wait::block>,
-    Subject<sim::testing::CrampedSim, Wait::spin>, Subject<sim::testing::CrampedSim, Wait::block>,
+    Subject<xdp::testing::CrampedXdp, Wait::block>, Subject<sim::testing::CrampedSim, Wait::spin>,
+    Subject<sim::testing::CrampedSim, Wait::block>,
     Subject<LateAck<sim::testing::SharedNetworkSim>, Wait::block>,
+    // With TLS at both ends.
+    Subject<tls::testing::Secured<SelectTransport>, Wait::spin>,
+    Subject<tls::testing::Secured<EpollTransport>, Wait::block>,
+    Subject<tls::testing::Secured<EpollTransport>, Wait::spin>,
+    Subject<tls::testing::Secured<IoUringTransport>, Wait::block>,
+    Subject<tls::testing::Secured<CrampedEpoll>, Wait::spin>,
+    Subject<tls::testing::Secured<xdp::testing::VethXdp>, Wait::spin>,
+    Subject<tls::testing::Secured<sim::testing::SharedNetworkSim>, Wait::block>,
+    Subject<tls::testing::Secured<sim::testing::CrampedSim>, Wait::spin>,
     // Decorated.
     Subject<ChopTransport<EpollTransport>, Wait::spin>,
     Subject<ChopTransport<IoUringTransport>, Wait::block>,
@@ -89,6 +99,11 @@ inline constexpr bool kAcksLate<LateAck<T>> = true;
 template <class T>
 inline constexpr bool kHasOwnPlace = requires {
   T::why_not();
+};
+/// True for a transport whose bytes on the wire are TLS.
+template <class T>
+inline constexpr bool kIsSecured = requires(T t) {
+  t.handshakes_failed();
 };
 /// True for a transport that the kernel knows nothing of.
 template <class T>
@@ -219,6 +234,12 @@ class Conformance : public ::testing::Test {
     if constexpr (kHasOwnPlace<T>) {
       if (!T::why_not().empty()) GTEST_SKIP() << T::why_not();
       RawSocket::place() = T::place([this] { poll_once(); });
+    }
+    if constexpr (kIsSecured<T>) {
+      RawSocket::place().poll = [this] {
+        if (!recorder_.inside_poll) poll_once();
+      };
+      RawSocket::place().layer = tls::testing::TlsPeerLayer::make;
     }
     make();
   }

@@ -9,22 +9,26 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "transports/sim/network.hpp"
+#include "transports/testing/peer_layer.hpp"
 #include "transports/transport.hpp"
 
 namespace feedbench::transports::testing {
 
 /// A plain socket, the foreign peer of a transport under test: blocking to connect, then non-blocking. On a simulated
-/// network an end of it that does the same.
+/// network an end of it that does the same. With a layer (TLS), what is sent and received is what the layer carries.
 class RawSocket {
  public:
   /// Where sockets are made, for transports that the kernel's loopback does not reach.
@@ -34,6 +38,8 @@ class RawSocket {
     /// What a transport needs that does nothing unless it is polled: called while connect() waits.
     std::function<void()> poll;
     sim::Network* simulated = nullptr;  ///< Sockets are ends of this network.
+    /// What sockets speak over their bytes; is_client: of one that connects. Needs poll.
+    std::function<std::unique_ptr<PeerLayer>(bool is_client)> layer = {};
   };
   static Place& place() {
     static Place here;
@@ -45,18 +51,27 @@ class RawSocket {
   RawSocket(RawSocket&& other) noexcept
       : descriptor_(std::exchange(other.descriptor_, -1)),
         end_(std::exchange(other.end_, {})),
-        listens_(std::exchange(other.listens_, {})) {}
+        listens_(std::exchange(other.listens_, {})),
+        layer_(std::move(other.layer_)),
+        refused_with_(other.refused_with_) {}
   RawSocket& operator=(RawSocket&& other) noexcept {
     std::swap(descriptor_, other.descriptor_);
     std::swap(end_, other.end_);
     std::swap(listens_, other.listens_);
+    std::swap(layer_, other.layer_);
+    std::swap(refused_with_, other.refused_with_);
     return *this;
   }
   ~RawSocket() { close(); }
 
   /// receive_buffer_bytes: 0 keeps the default. errors: throws std::system_error.
   static RawSocket connect(const Endpoint& endpoint, int receive_buffer_bytes = 0) {
-    if (network() != nullptr) return connect_simulated(endpoint, receive_buffer_bytes);
+    RawSocket made = network() != nullptr ? connect_simulated(endpoint, receive_buffer_bytes)
+                                          : connect_plain(endpoint, receive_buffer_bytes);
+    made.add_layer(true);
+    return made;
+  }
+  static RawSocket connect_plain(const Endpoint& endpoint, int receive_buffer_bytes) {
     RawSocket made = open(receive_buffer_bytes);
     sockaddr_in address = address_of(endpoint);
     if (place().poll) require(::fcntl(made.descriptor_, F_SETFL, O_NONBLOCK), "fcntl");
@@ -104,6 +119,11 @@ class RawSocket {
   }
   /// Waits for a connection.
   [[nodiscard]] RawSocket accept() const {
+    RawSocket made = accept_plain();
+    made.add_layer(false);
+    return made;
+  }
+  [[nodiscard]] RawSocket accept_plain() const {
     if (network() != nullptr) {
       RawSocket made;
       while (!(made.end_ = network()->accept(listens_)).valid()) place().poll();
@@ -116,18 +136,51 @@ class RawSocket {
 
   /// returns what send() and recv() return, -1 when they would wait.
   ssize_t send(std::span<const std::byte> bytes) const {
+    if (!layer_) return send_plain(bytes);
+    if (!flush_layer()) return -1;
+    const std::span<const std::byte> part = bytes.first(std::min(bytes.size(), kLayerWriteBytes));
+    layer_->write(part);
+    // Nobody else would send the rest of what was taken.
+    for (int polls = 0; polls < kPollsToFlush && !flush_layer(); ++polls) place().poll();
+    return static_cast<ssize_t>(part.size());
+  }
+  ssize_t receive(std::span<std::byte> space) const {
+    if (!layer_) return receive_plain(space);
+    if (refused_with_ >= 0) return refused_with_ == 0 ? 0 : failed(refused_with_);
+    flush_layer();
+    for (std::vector<std::byte> received(16 * 1024);;) {
+      if (const ssize_t got = layer_->read(space); got >= 0) return got;
+      const ssize_t got = receive_plain(received);
+      if (got <= 0) return got;
+      layer_->feed(std::span(received).first(static_cast<std::size_t>(got)));
+      flush_layer();
+    }
+  }
+  ssize_t send_plain(std::span<const std::byte> bytes) const {
     if (end_.valid()) return send_simulated(bytes);
     return ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
   }
-  ssize_t receive(std::span<std::byte> space) const {
+  ssize_t receive_plain(std::span<std::byte> space) const {
     if (end_.valid()) return receive_simulated(space);
     return ::recv(descriptor_, space.data(), space.size(), 0);
   }
   void finish_sending() const {
+    if (layer_) finish_layer();
     if (end_.valid()) return network()->finish_writing(end_);
     ::shutdown(descriptor_, SHUT_WR);
   }
   void close() {
+    if (layer_ && is_open()) {
+      // What TLS has sent after its handshake would make the kernel answer the close with RST.
+      std::vector<std::byte> unread(16 * 1024);
+      while (receive(unread) > 0) {
+      }
+      finish_layer();
+    }
+    close_plain();
+  }
+  void close_plain() {
+    layer_.reset();
     if (end_.valid()) network()->close(std::exchange(end_, {}));
     if (!listens_.address.empty() && listens_.port != 0)
       network()->stop_listening(std::exchange(listens_, {}));
@@ -141,7 +194,7 @@ class RawSocket {
     }
     const linger at_once{.l_onoff = 1, .l_linger = 0};
     ::setsockopt(descriptor_, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-    close();
+    close_plain();
   }
   [[nodiscard]] bool is_open() const { return descriptor_ >= 0 || end_.valid(); }
 
@@ -165,6 +218,37 @@ class RawSocket {
     if (network()->state(made.end_) == sim::EndState::refused)
       throw std::system_error(ECONNREFUSED, std::generic_category(), "connect");
     return made;
+  }
+  static constexpr std::size_t kLayerWriteBytes = 512 * 1024;
+  static constexpr int kPollsToFlush = 1000;
+
+  void add_layer(bool is_client) {
+    if (!place().layer) return;
+    layer_ = place().layer(is_client);
+    for (std::vector<std::byte> received(16 * 1024); !layer_->established();) {
+      flush_layer();
+      place().poll();
+      const ssize_t got = receive_plain(received);
+      if (got > 0) layer_->feed(std::span(received).first(static_cast<std::size_t>(got)));
+      if (got == 0 || (got < 0 && errno != EAGAIN)) {
+        refused_with_ = got == 0 ? 0 : errno;  // which the socket says once
+        return;
+      }
+    }
+    flush_layer();
+  }
+  /// false, and errno: the layer's output does not leave now.
+  bool flush_layer() const {
+    while (!layer_->output().empty()) {
+      const ssize_t sent = send_plain(layer_->output());
+      if (sent <= 0) return false;
+      layer_->consume_output(static_cast<std::size_t>(sent));
+    }
+    return true;
+  }
+  void finish_layer() const {
+    layer_->finish();
+    flush_layer();
   }
   static ssize_t failed(int os_error) {
     errno = os_error;
@@ -216,6 +300,8 @@ class RawSocket {
   int descriptor_ = -1;
   sim::EndId end_;           // of a simulated network
   Endpoint listens_{"", 0};  // likewise
+  std::unique_ptr<PeerLayer> layer_;
+  int refused_with_ = -1;  // errno that ended its handshake, 0: FIN
 };
 
 }  // namespace feedbench::transports::testing

@@ -15,9 +15,12 @@ namespace {
 // OpenSSL would ask on the terminal for the password of an encrypted key; a program must not.
 int refuse_password(char*, int, int, void*) { return 0; }
 
-std::shared_ptr<SSL_CTX> new_context(const SSL_METHOD* method) {
+/// kept: lives as long as the context.
+std::shared_ptr<SSL_CTX> new_context(const SSL_METHOD* method,
+                                     std::shared_ptr<KeptSession> kept = {}) {
   ERR_clear_error();
-  std::shared_ptr<SSL_CTX> context(SSL_CTX_new(method), [](SSL_CTX* held) { SSL_CTX_free(held); });
+  std::shared_ptr<SSL_CTX> context(
+      SSL_CTX_new(method), [held_too = std::move(kept)](SSL_CTX* held) { SSL_CTX_free(held); });
   if (context == nullptr) return context;
   SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
   // All three are strong; the first is the cheapest where the processor has AES.
@@ -33,6 +36,22 @@ std::shared_ptr<SSL_CTX> new_context(const SSL_METHOD* method) {
 
 transports::Error setup_error(const std::string& what, const std::string& advice) {
   return {"set up TLS: " + what + ": " + take_openssl_reason() + " (" + advice + ")", EINVAL};
+}
+
+/// What `context` shows of itself. errors: a file missing or unreadable, a key that does not belong to the certificate.
+transports::Expected<void> use_certificate(SSL_CTX* context, const std::string& certificate_file,
+                                           const std::string& key_file) {
+  if (SSL_CTX_use_certificate_chain_file(context, certificate_file.c_str()) != 1) {
+    return tl::unexpected(setup_error("read the certificate from " + certificate_file,
+                                      "a PEM file is wanted; scripts/make-ca makes one"));
+  }
+  if (SSL_CTX_use_PrivateKey_file(context, key_file.c_str(), SSL_FILETYPE_PEM) != 1 ||
+      SSL_CTX_check_private_key(context) != 1) {
+    return tl::unexpected(
+        setup_error("read the private key from " + key_file,
+                    "a PEM file is wanted, not encrypted, of the same certificate"));
+  }
+  return {};
 }
 
 }  // namespace
@@ -94,10 +113,16 @@ transports::Expected<TlsContext> TlsContext::client(const TlsClientOptions& opti
   made.verify_ = options.verify;
   made.server_name_ = options.server_name;
   if (made.server_name_.size() > 1 && made.server_name_.back() == '.') made.server_name_.pop_back();
-  made.context_ = new_context(TLS_client_method());
+  made.kept_ = std::make_shared<KeptSession>();
+  made.context_ = new_context(TLS_client_method(), made.kept_);
   SSL_CTX* const context = made.context_.get();
   if (context == nullptr)
     return tl::unexpected(setup_error("new client context", "is OpenSSL installed whole?"));
+  made.kept_->collect(context);
+  if (!options.certificate_file.empty() || !options.key_file.empty()) {
+    if (auto used = use_certificate(context, options.certificate_file, options.key_file); !used)
+      return tl::unexpected(used.error());
+  }
   if (!options.ca_file.empty()) {
     if (SSL_CTX_load_verify_file(context, options.ca_file.c_str()) != 1) {
       return tl::unexpected(setup_error("read authorities from " + options.ca_file,
@@ -116,15 +141,22 @@ transports::Expected<TlsContext> TlsContext::server(const TlsServerOptions& opti
   SSL_CTX* const context = made.context_.get();
   if (context == nullptr)
     return tl::unexpected(setup_error("new server context", "is OpenSSL installed whole?"));
-  if (SSL_CTX_use_certificate_chain_file(context, options.certificate_file.c_str()) != 1) {
-    return tl::unexpected(setup_error("read the certificate from " + options.certificate_file,
-                                      "a PEM file is wanted; scripts/make-ca makes one"));
-  }
-  if (SSL_CTX_use_PrivateKey_file(context, options.key_file.c_str(), SSL_FILETYPE_PEM) != 1 ||
-      SSL_CTX_check_private_key(context) != 1) {
-    return tl::unexpected(
-        setup_error("read the private key from " + options.key_file,
-                    "a PEM file is wanted, not encrypted, of the same certificate"));
+  if (auto used = use_certificate(context, options.certificate_file, options.key_file); !used)
+    return tl::unexpected(used.error());
+  if (!options.client_ca_file.empty()) {
+    STACK_OF(X509_NAME)* const names = SSL_load_client_CA_file(options.client_ca_file.c_str());
+    if (names == nullptr ||
+        SSL_CTX_load_verify_file(context, options.client_ca_file.c_str()) != 1) {
+      sk_X509_NAME_pop_free(names, X509_NAME_free);
+      return tl::unexpected(
+          setup_error("read the clients' authorities from " + options.client_ca_file,
+                      "a PEM file with at least one certificate is wanted"));
+    }
+    SSL_CTX_set_client_CA_list(context, names);
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+    // Tickets of this context are good for it alone: a client that showed no certificate elsewhere cannot resume here.
+    static constexpr unsigned char kName[] = "feedbench-mutual";
+    SSL_CTX_set_session_id_context(context, kName, sizeof(kName) - 1);
   }
   return made;
 }

@@ -251,6 +251,7 @@ transports::Expected<TlsSession> TlsContext::new_session() const {
     named = named && (is_address ? X509_VERIFY_PARAM_set1_ip_asc(checks, server_name_.c_str()) == 1
                                  : SSL_set1_host(ssl, server_name_.c_str()) == 1);
   }
+  if (kept_) kept_->offer(ssl);
   if (!named) {
     ERR_clear_error();
     return tl::unexpected(
@@ -436,6 +437,9 @@ TlsTraffic TlsSession::give_away() {
   return traffic;
 }
 
+bool TlsSession::resumed() const noexcept {
+  return state_->ssl && SSL_session_reused(state_->ssl.get()) == 1;
+}
 bool TlsSession::established() const noexcept { return state_->established; }
 const std::string& TlsSession::error() const noexcept { return state_->error; }
 bool TlsSession::refused_certificate() const noexcept { return state_->refused_certificate; }

@@ -17,6 +17,7 @@ struct ssl_ctx_st;
 namespace feedbench::tls {
 
 class TlsSession;
+class KeptSession;
 
 struct TlsClientOptions {
   /// Whom to speak to: a DNS name (sent as SNI, checked against the certificate's DNS names) or a
@@ -26,14 +27,21 @@ struct TlsClientOptions {
   std::string ca_file;
   /// Check the certificate and the name. false is for tests alone.
   bool verify = true;
+  /// For servers that ask who connects (mutual TLS): PEM files as in TlsServerOptions. Empty: none is shown.
+  std::string certificate_file = {};
+  std::string key_file = {};
 };
 
 struct TlsServerOptions {
   std::string certificate_file;  ///< PEM, the server's certificate first, then its chain.
   std::string key_file;          ///< PEM, the private key, not encrypted.
+  /// Mutual TLS: PEM file of the authorities that clients' certificates must come from. Empty: nobody is asked.
+  std::string client_ca_file = {};
 };
 
 /// What many sessions share: authorities or certificate, versions (TLS 1.2 at least), ciphers.
+/// A client's context keeps the newest session ticket that its server gave, and the next session offers it: a reconnect
+/// then costs the server no signature and the wire no certificate (RFC 8446 section 2.2). A ticket is used once.
 /// thread: creation by one; sessions of one context may live in different threads.
 class TlsContext {
  public:
@@ -49,6 +57,7 @@ class TlsContext {
   TlsContext() = default;
 
   std::shared_ptr<ssl_ctx_st> context_;
+  std::shared_ptr<KeptSession> kept_;  // a client's
   std::string server_name_;
   bool is_client_ = false;
   bool verify_ = true;
@@ -139,6 +148,8 @@ class TlsSession {
   [[nodiscard]] TlsTraffic give_away();
 
   [[nodiscard]] bool established() const noexcept;
+  /// The handshake went on from an earlier session: no certificate was sent or checked again.
+  [[nodiscard]] bool resumed() const noexcept;
   /// One sentence, fit for the user: what was tried with whom, why it failed, what to do. Empty
   /// until something failed.
   [[nodiscard]] const std::string& error() const noexcept;

@@ -57,6 +57,74 @@ TEST_F(TlsSessionTest, ShakesHandsInTls13AndCarriesBytesBothWays) {
   EXPECT_EQ(pair.client_plain, down);
 }
 
+/// A server's and a client's context, and sessions of them joined.
+struct Contexts {
+  TlsContext client;
+  TlsContext server;
+  SessionPair pair() const { return {*client.new_session(), *server.new_session()}; }
+};
+
+TEST_F(TlsSessionTest, TheNextSessionOfAContextIsResumed) {
+  const Contexts contexts{
+      *TlsContext::client({.server_name = "localhost", .ca_file = certificates_->ca_file()}),
+      *TlsContext::server(server_options())};
+  SessionPair first = contexts.pair();
+  ASSERT_TRUE(first.shake_hands());
+  EXPECT_FALSE(first.client.resumed());
+  // Tickets come behind the handshake; a client takes them when it reads.
+  ASSERT_TRUE(first.client.write(pattern(10)).bytes == 10 && first.settle());
+  ASSERT_TRUE(first.server.write(pattern(10)).bytes == 10 && first.settle());
+
+  SessionPair second = contexts.pair();
+  ASSERT_TRUE(second.shake_hands());
+  EXPECT_TRUE(second.client.resumed());
+  EXPECT_TRUE(second.server.resumed());
+  const auto down = pattern(3000, 2);
+  EXPECT_EQ(second.server.write(down).bytes, down.size());
+  ASSERT_TRUE(second.settle());
+  EXPECT_EQ(second.client_plain, down);
+
+  // A server that was started anew does not know the ticket: the whole handshake, and no error.
+  const Contexts restarted{contexts.client, *TlsContext::server(server_options())};
+  SessionPair third = restarted.pair();
+  ASSERT_TRUE(third.shake_hands());
+  EXPECT_FALSE(third.client.resumed());
+}
+
+TEST_F(TlsSessionTest, AMutualServerTakesItsOwnClientsAndNobodyElse) {
+  const TestCertificates clients;  // an authority of its own
+  TlsServerOptions mutual = server_options();
+  mutual.client_ca_file = clients.ca_file();
+  TlsClientOptions known{.server_name = "localhost", .ca_file = certificates_->ca_file()};
+  known.certificate_file = clients.certificate_file();
+  known.key_file = clients.key_file();
+  SessionPair good = make_pair(known, mutual);
+  ASSERT_TRUE(good.shake_hands()) << good.server.error();
+  ASSERT_TRUE(good.client.write(pattern(10)).bytes == 10 && good.settle());
+  EXPECT_EQ(good.server_plain, pattern(10));
+
+  SessionPair nameless =
+      make_pair({.server_name = "localhost", .ca_file = certificates_->ca_file()}, mutual);
+  EXPECT_FALSE(nameless.shake_hands() && nameless.server.established());
+  EXPECT_FALSE(nameless.server.error().empty());
+
+  TlsClientOptions stranger = known;
+  stranger.certificate_file = certificates_->certificate_file();
+  stranger.key_file = certificates_->key_file();
+  SessionPair foreign = make_pair(stranger, mutual);
+  EXPECT_FALSE(foreign.shake_hands() && foreign.server.established());
+  EXPECT_FALSE(foreign.server.error().empty());
+
+  stranger.key_file = clients.key_file();
+  const auto mismatch = TlsContext::client(stranger);
+  ASSERT_FALSE(mismatch.has_value());
+  EXPECT_NE(mismatch.error().message.find("of the same certificate"), std::string::npos);
+  mutual.client_ca_file = "/nonexistent.pem";
+  const auto missing = TlsContext::server(mutual);
+  ASSERT_FALSE(missing.has_value());
+  EXPECT_NE(missing.error().message.find("/nonexistent.pem"), std::string::npos);
+}
+
 TEST_F(TlsSessionTest, WorksHoweverTheStreamIsChopped) {
   const auto up = pattern(700, 1);
   const auto down = pattern(1700, 2);

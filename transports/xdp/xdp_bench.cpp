@@ -117,7 +117,7 @@ std::unique_ptr<T> make(const char* interface, const char* address) {
 /// The far end, in a process of its own: accepts and answers until it is killed.
 template <class T>
 [[noreturn]] void answer_for_ever(const char* address, int ready) {
-  auto transport = make<T>(VethSite::kFarInterface, address);
+  auto transport = make<T>(xdp::testing::VethSite::kFarInterface, address);
   End<T> end{*transport, true};
   const auto bound = transport->listen({address, kPort}, {});
   if (!bound) throw std::runtime_error(bound.error().message);
@@ -175,7 +175,7 @@ class FarEnd {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
       pin(1);
       try {
-        const VethSite::Visit there(VethSite::shared()->far());
+        const xdp::testing::VethSite::Visit there(xdp::testing::VethSite::shared()->far());
         what(pipe[1]);
       } catch (const Error& error) {
         std::fprintf(stderr, "far end: %s\n", error.message.c_str());
@@ -222,7 +222,8 @@ struct Run {
 
 template <class T>
 Times ping(const char* to, const Run& run) {
-  auto transport = make<T>(VethSite::kNearInterface, VethSite::kStackAddress);
+  auto transport =
+      make<T>(xdp::testing::VethSite::kNearInterface, xdp::testing::VethSite::kStackAddress);
   End<T> end{*transport, false};
   const MonotonicInstant give_up = MonotonicInstant::now() + 20'000'000'000;
   for (std::size_t i = 0; i < run.connections; ++i) {
@@ -283,23 +284,26 @@ double median(std::vector<double> values) {
 }
 
 int measure(std::size_t rounds, const Run& run) {
-  const auto plain_far = [](int ready) { answer_plainly(VethSite::kFarAddress, ready); };
+  const auto plain_far = [](int ready) {
+    answer_plainly(xdp::testing::VethSite::kFarAddress, ready);
+  };
   const auto stack_far = [](int ready) { answer_for_ever<XdpTransport>(kFarStackAddress, ready); };
   std::vector<Contender> contenders;
   if (run.connections == 1) {
-    contenders.push_back({"plain sockets", plain_far,
-                          [](const Run& r) { return ping_plainly(VethSite::kFarAddress, r); }});
+    contenders.push_back({"plain sockets", plain_far, [](const Run& r) {
+                            return ping_plainly(xdp::testing::VethSite::kFarAddress, r);
+                          }});
     contenders.push_back({"select", plain_far, [](const Run& r) {
-                            return ping<SelectTransport>(VethSite::kFarAddress, r);
+                            return ping<SelectTransport>(xdp::testing::VethSite::kFarAddress, r);
                           }});
     contenders.push_back({"epoll", plain_far, [](const Run& r) {
-                            return ping<EpollTransport>(VethSite::kFarAddress, r);
+                            return ping<EpollTransport>(xdp::testing::VethSite::kFarAddress, r);
                           }});
     contenders.push_back({"io_uring", plain_far, [](const Run& r) {
-                            return ping<IoUringTransport>(VethSite::kFarAddress, r);
+                            return ping<IoUringTransport>(xdp::testing::VethSite::kFarAddress, r);
                           }});
     contenders.push_back({"xdp, plain", plain_far, [](const Run& r) {
-                            return ping<XdpTransport>(VethSite::kFarAddress, r);
+                            return ping<XdpTransport>(xdp::testing::VethSite::kFarAddress, r);
                           }});
   }
   contenders.push_back({"xdp, xdp", stack_far,
@@ -312,7 +316,7 @@ int measure(std::size_t rounds, const Run& run) {
       const Contender& one = contenders[(i + round) % contenders.size()];
       const FarEnd far(one.far);
       pin(0);
-      const VethSite::Visit here(VethSite::shared()->near());
+      const xdp::testing::VethSite::Visit here(xdp::testing::VethSite::shared()->near());
       times[one.name] = one.near(run);
     }
     Times best{1e9, 1e9};
@@ -350,8 +354,9 @@ int main(int argc, char** argv) {
     return argc > index ? std::strtoull(argv[index], nullptr, 10) : otherwise;
   };
   try {
-    if (VethSite::shared() == nullptr) throw std::runtime_error(VethSite::why_not());
-    VethSite::shared()->add_near_address(kNearKernelAddress);
+    if (xdp::testing::VethSite::shared() == nullptr)
+      throw std::runtime_error(xdp::testing::VethSite::why_not());
+    xdp::testing::VethSite::shared()->add_near_address(kNearKernelAddress);
     const auto clock = TscClock::calibrate();
     if (!clock) throw clock.error();
     return measure(number(1, 9), {number(2, 50'000), number(3, 1), *clock});

@@ -1,5 +1,6 @@
 """feedproxy in front of mock-exchange, as seen by WebSocket clients that are not ours: python3-websockets and npm's ws."""
 import signal
+import socket
 import unittest
 
 from foreign_clients import SESSIONS, ForeignClientTest, session_messages
@@ -11,13 +12,16 @@ class Cases:
 
     transport = "epoll"
 
-    def chain(self, venue: str, tls: bool = False):
-        """The ws:// URL of a proxy in front of an exchange (self.proxy, self.exchange). The replay waits for begin()."""
+    def chain(self, venue: str, tls: bool = False, secure_clients: bool = False):
+        """The URL of a proxy in front of an exchange (self.proxy, self.exchange). The replay waits for begin()."""
         exchange_arguments, proxy_arguments = [], []
         if tls:
             authority, certificate, key = make_certificates(self.temporary_directory())
             exchange_arguments = ["--tls-cert", certificate, "--tls-key", key]
             proxy_arguments = ["--ca", authority]
+        if secure_clients:
+            self.authority, certificate, key = make_certificates(self.temporary_directory())
+            proxy_arguments += ["--listen-certificate", certificate, "--listen-key", key]
         recording = SESSIONS / f"{venue}-small.jsonl.zst"
         self.session = session_messages(recording.name)
         self.texts = [text for _, text in self.session]
@@ -35,7 +39,7 @@ class Cases:
                                 environment={"FEEDPROXY_KEY": "any", "FEEDPROXY_SECRET": "any"})
         host, port = self.proxy.listening()
         self.proxy.event("upstream_ready")
-        return f"ws://{host}:{port}/"
+        return f"wss://{host}:{port}/" if secure_clients else f"ws://{host}:{port}/"
 
     def begin(self):
         self.exchange.process.send_signal(signal.SIGUSR1)
@@ -67,6 +71,33 @@ class Cases:
         self.begin()
         self.assert_session(clients)
         self.assertEqual(self.proxy.stop(), EXIT_OK, self.proxy.error_text())
+
+    def test_clients_that_connect_over_tls_receive_the_session_byte_for_byte(self):
+        url = self.chain("binance", tls=True, secure_clients=True)
+        clients = self.open_clients(url, 2, authority=self.authority)
+        self.begin()
+        self.assert_session(clients)
+        self.assertEqual(self.proxy.stop(), EXIT_OK, self.proxy.error_text())
+        self.assertEqual(self.proxy.counters()["clients_accepted"], 2)
+
+    def test_a_client_over_tls_is_told_1001_when_the_proxy_stops_and_plain_ones_disturb_nobody(self):
+        url = self.chain("binance", secure_clients=True)
+        host, port = url[len("wss://"):-1].rsplit(":", 1)
+        client = self.client(url, 0, authority=self.authority)
+        client.expect("open")
+        for said in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\x16\x03\x01", b"\x16\x03\x01\xff\xff" + b"\0" * 70_000, b""):
+            with socket.create_connection((host, int(port))) as plain:
+                try:
+                    plain.sendall(said)
+                    plain.shutdown(socket.SHUT_WR)
+                    while plain.recv(4096):
+                        pass
+                except ConnectionError:
+                    pass
+        self.proxy.process.send_signal(signal.SIGTERM)
+        self.assertEqual(client.expect("close")["code"], 1001)
+        self.assertEqual(self.proxy.wait(), EXIT_OK, self.proxy.error_text())
+        self.assertEqual(self.proxy.counters()["clients_accepted"], 1)
 
     def test_clients_receive_the_alpaca_session_byte_for_byte_behind_the_login_of_the_proxy(self):
         url = self.chain("alpaca")

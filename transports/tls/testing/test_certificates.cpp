@@ -98,7 +98,7 @@ TestCertificates::TestCertificates(const CertificateWishes& wishes) {
                                             wishes.valid_from_s, wishes.valid_to_s);
   X509* const issuer = wishes.self_signed ? server.get() : ca.get();
   add_extension(server.get(), issuer, NID_basic_constraints, "critical,CA:FALSE");
-  add_extension(server.get(), issuer, NID_ext_key_usage, "serverAuth");
+  add_extension(server.get(), issuer, NID_ext_key_usage, "serverAuth,clientAuth");
   if (const std::string names = alternative_names(wishes); !names.empty()) {
     add_extension(server.get(), issuer, NID_subject_alt_name, names);
   }
