@@ -105,7 +105,7 @@ class LazyReader {
     std::uint64_t sum = 0;
     for (std::uint64_t i = 0; i < gap.missed_frames && next_ + i < bytes.size(); ++i)
       sum += bytes[next_ + i];
-    if (gap.missed_bytes != rings::kMissedBytesUnknown && gap.missed_bytes != sum)
+    if (gap.missed_bytes != sum)
       world_.fault("a lazy reader is told it missed {} bytes, and missed {}", gap.missed_bytes,
                    sum);
     next_ += gap.missed_frames;
