@@ -68,6 +68,8 @@ int run_with(const ProxyParts& parts, const More&... more) {
 /// The same, with TLS towards the clients if the configuration has a certificate.
 template <class T, class... More>
 int run_on(const ProxyParts& parts, const More&... more) {
+  // A proxy with TLS clients is replaced like any other.
+  static_assert(transports::HandsOver<tls::TlsTransport<T>> == transports::HandsOver<T>);
   const ProxyConfig& config = parts.config;
   if (config.listen_certificate.empty()) return run_with<T>(parts, more...);
   const auto context = tls::TlsContext::server({config.listen_certificate, config.listen_key});

@@ -56,7 +56,7 @@ class TlsTransport {
 
   /// more: what T is made with besides TransportOptions.
   template <class... More>
-  TlsTransport(const transports::TransportOptions& options, const TlsTransportOptions& tls,
+  TlsTransport(const transports::TransportOptions& options, const TlsTransportOptions& tls = {},
                More&&... more)
       : tls_(tls), links_(options.connections_max), inner_(options, std::forward<More>(more)...) {
     if (tls_.accepts != nullptr || tls_.connects != nullptr) plain_.resize(kPlainBytes);
