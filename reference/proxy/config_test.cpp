@@ -139,7 +139,7 @@ TEST(ProxyConfig, TheVenueIsTheOneOfTheHostUnlessItIsSaid) {
   config.venue = "raw";
   EXPECT_EQ(venue_of(config), venues::Venue::raw);
   EXPECT_EQ(missing_credentials(config, {}), "");
-  config = {};
+  config = ProxyConfig();
   config.upstream = "ws://127.0.0.1/";
   EXPECT_EQ(venue_of(config), venues::Venue::raw);
 }
