@@ -176,8 +176,9 @@ transports::Expected<std::unique_ptr<upstream::FeedParts>> FeedRegistry::make_pa
     spdlog::warn("ordinary pages instead of huge ones: {}", parts->log.huge_pages_refused());
   parts->ingest = options_.ingest;
   if (parts->link.url.tls) {
-    auto tls =
-        tls::TlsContext::client({.server_name = parts->link.url.host, .ca_file = options_.ca_file});
+    tls::TlsClientOptions wanted_tls = options_.tls;
+    wanted_tls.server_name = parts->link.url.host;
+    auto tls = tls::TlsContext::client(wanted_tls);
     if (!tls) return tl::make_unexpected(tls.error());
     parts->tls = std::move(*tls);
   }

@@ -14,6 +14,7 @@
 #include "reference/local/log_supply.hpp"
 #include "reference/upstream/subscription_book.hpp"
 #include "reference/venues/credentials.hpp"
+#include "transports/tls/tls_session.hpp"
 
 namespace feedbench::local {
 
@@ -34,7 +35,7 @@ struct RegistryOptions {
   upstream::LinkOptions link;
   upstream::IngestOptions ingest;
   std::shared_ptr<LogSupply> logs = std::make_shared<LogSupply>();
-  std::string ca_file;                  ///< To be trusted for wss://; empty: the system's.
+  tls::TlsClientOptions tls;            ///< Of wss:// upstreams; each has a name of its own.
   std::uint32_t feeds_max = 32;         ///< Upstreams at a time; one more open is refused.
   std::uint32_t requests_max = 4096;    ///< Unanswered requests of one client; one more is refused.
   std::vector<std::string> allow_open;  ///< URL prefixes that may be opened.

@@ -16,7 +16,7 @@ using transports::MonotonicInstant;
 
 void FeedRegistry::save(HandedFeeds& handed, MonotonicInstant now, ProxyState& state) {
   state.next_feed = next_feed_;
-  state.ca = options_.ca_file;
+  state.ca = options_.tls.ca_file;
   for (const auto& [id, feed] : feeds_) {
     for (const Feed::Deferred& waiting : feed->deferred)
       state.opening.push_back({waiting.user, waiting.request, true, waiting.wanted});
@@ -63,12 +63,12 @@ void FeedRegistry::warn_of_what_is_not_tried(const Feed& feed, const ProxyState&
         "feed {} ({}): it goes on as it was logged in; the credentials of this process are others, "
         "and are tried when it connects next",
         feed.id, shown_url(feed.as.url));
-  if (feed.url.tls && state.ca && *state.ca != options_.ca_file)
+  if (feed.url.tls && state.ca && *state.ca != options_.tls.ca_file)
     spdlog::warn(
         "feed {} ({}): it goes on as it was trusted, with {}; this process has {}, and asks it "
         "when it connects next",
         feed.id, shown_url(feed.as.url), state.ca->empty() ? "no --ca" : "--ca " + *state.ca,
-        options_.ca_file.empty() ? "none" : "--ca " + options_.ca_file);
+        options_.tls.ca_file.empty() ? "none" : "--ca " + options_.tls.ca_file);
 }
 
 void continue_from(ProxyState::Feed& feed, upstream::FeedParts& parts) {

@@ -67,7 +67,7 @@ struct ProxyState {
 
   std::string version;  ///< Of the program that wrote it.
   std::optional<std::string>
-      ca;  ///< Which authorities it trusts (RegistryOptions::ca_file), if it told.
+      ca;  ///< Which authorities it trusts (RegistryOptions::tls), if it told.
   UserId next_user = 1;
   FeedId next_feed = 2;
   std::vector<Feed> feeds;

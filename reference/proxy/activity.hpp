@@ -3,14 +3,15 @@
 #include <spdlog/spdlog.h>
 
 #include <cstdint>
+#include <string>
 
 #include "transports/clock.hpp"
 #include "transports/rings/feed_log_layout.hpp"
 
 namespace feedbench::proxy {
 
-/// What an operator wants to read in the log of the program: that data flows, or that none comes, and how many clients
-/// came and went. At most one line of each a look. thread: the polling thread, about twice a second.
+/// What an operator wants to read in the log of the program: that data flows, or that none comes, how many clients came
+/// and went, and why clients did not get through their TLS handshake. At most one line of each a look. thread: the polling thread, about twice a second.
 class Activity {
  public:
   void upstream_ready(const rings::ProxyStats& stats, transports::MonotonicInstant now) {
@@ -23,6 +24,14 @@ class Activity {
   void look(const rings::ProxyStats& stats, transports::MonotonicInstant now) {
     look_at_data(stats, now);
     look_at_clients(stats);
+  }
+
+  /// failed: handshakes of clients since the beginning. last: why the last one failed.
+  void look_at_handshakes(std::uint64_t failed, const std::string& last) {
+    if (failed == handshakes_failed_) return;
+    spdlog::warn("{} TLS handshakes of clients failed; the last: {}", failed - handshakes_failed_,
+                 last);
+    handshakes_failed_ = failed;
   }
 
  private:
@@ -64,6 +73,7 @@ class Activity {
   std::uint64_t refused_ = 0;
   std::uint64_t evicted_ = 0;
   std::uint64_t clients_ = 0;
+  std::uint64_t handshakes_failed_ = 0;
 };
 
 }  // namespace feedbench::proxy

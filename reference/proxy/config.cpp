@@ -128,6 +128,10 @@ const std::vector<Option>& options() {
       text("key_env", "Environment variable that holds the API key", &C::key_env),
       text("secret_env", "Environment variable that holds the API secret", &C::secret_env),
       text("ca", "PEM file of the authorities to trust for wss:// (default: the system's)", &C::ca),
+      text("client_certificate",
+           "PEM file of the certificate to show to wss:// upstreams that ask for one",
+           &C::client_certificate),
+      text("client_key", "PEM file of its private key, not encrypted", &C::client_key),
       {"listen", "Where WebSocket clients connect: ADDRESS:PORT, port 0 for a free one",
        read_listen,
        [](const C& config) {
@@ -136,6 +140,10 @@ const std::vector<Option>& options() {
       text("listen_certificate", "PEM file of the certificate: clients connect with wss://",
            &C::listen_certificate),
       text("listen_key", "PEM file of its private key, not encrypted", &C::listen_key),
+      text("listen_client_ca",
+           "PEM file of the authorities that a client's certificate must come from (default: "
+           "clients need none)",
+           &C::listen_client_ca),
       on_off("allow_remote", "Allow a listen address that is not loopback", &C::allow_remote),
       text("allow_origin", "Origin that browsers may come from; * for any (default: none)",
            &C::allow_origin),
@@ -247,6 +255,12 @@ void check_what_says_nothing(const ProxyConfig& config, std::vector<std::string>
         "--subscribe: a raw upstream is sent nothing, so there is nothing to subscribe to; say "
         "--venue binance or --venue alpaca, or put it into the URL");
   }
+  if (!config.client_certificate.empty() && config.local_socket.empty()) {
+    const auto url = websocket::parse_url(config.upstream);
+    if (url && !url->tls)
+      faults.emplace_back(
+          "--client-certificate does nothing: a ws:// upstream never sees a certificate");
+  }
   for (const std::string& prefix : config.allow_open)
     if (!prefix.starts_with("ws://") && !prefix.starts_with("wss://"))
       faults.push_back(fmt::format(
@@ -346,6 +360,13 @@ std::vector<std::string> validate(const ProxyConfig& config) {
   check(config.listen_certificate.empty() == config.listen_key.empty(),
         "--listen-certificate and --listen-key go together: both for wss:// clients, neither for "
         "ws://");
+  check(config.client_certificate.empty() == config.client_key.empty(),
+        "--client-certificate and --client-key go together: both to show a certificate to the "
+        "upstream, neither to show none");
+  check(
+      config.listen_client_ca.empty() || !config.listen_certificate.empty(),
+      "--listen-client-ca without --listen-certificate does nothing: only wss:// clients can show "
+      "a certificate");
   check(config.allow_remote || is_loopback(config.listen.address),
         fmt::format("--listen {}: not a loopback address; say --allow-remote on if anyone who "
                     "reaches it may read the feed",

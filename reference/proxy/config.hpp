@@ -25,6 +25,10 @@ struct ProxyConfig {
   std::string secret_env = "FEEDPROXY_SECRET";
   /// PEM file of the authorities to trust for wss://; empty: the system's.
   std::string ca;
+  /// PEM files of the certificate (its chain behind it) and its key, not encrypted, to show to wss:// upstreams that ask who
+  /// connects (mutual TLS), those that local clients open too. Empty: none is shown.
+  std::string client_certificate;
+  std::string client_key;
 
   /// Where WebSocket clients connect. Port 0 takes a free one.
   transports::Endpoint listen{"127.0.0.1", 9001};
@@ -32,6 +36,8 @@ struct ProxyConfig {
   /// Empty: with ws://.
   std::string listen_certificate;
   std::string listen_key;
+  /// Mutual TLS: PEM file of the authorities that clients' certificates must come from. Empty: nobody is asked for one.
+  std::string listen_client_ca;
   /// Must be true to listen on an address that is not loopback.
   bool allow_remote = false;
   /// The one Origin from which browsers may connect; "*" for any; empty refuses every request that has an Origin.

@@ -129,6 +129,31 @@ TEST(ProxyConfig, RefusesWhatWouldDoNothing) {
   EXPECT_EQ(fault({"--local-socket", "default", "--allow-open", "wss://,ws://a"}), "accepted");
 }
 
+TEST(ProxyConfig, CertificatesComeWithTheirKeysAndWhereTheyAreShown) {
+  const auto fault = [](std::vector<const char*> arguments) {
+    const auto line = parse(std::move(arguments));
+    return line ? std::string("accepted") : line.error().message;
+  };
+  constexpr const char* kSecure = "--upstream=wss://127.0.0.1:1/x";
+  EXPECT_EQ(fault({kSecure, "--client-certificate", "c"}),
+            "--client-certificate and --client-key go together: both to show a certificate to the "
+            "upstream, neither to show none");
+  EXPECT_THAT(fault({kSecure, "--client-key", "k"}), HasSubstr("--client-certificate and"));
+  EXPECT_EQ(fault({kUpstream, "--client-certificate", "c", "--client-key", "k"}),
+            "--client-certificate does nothing: a ws:// upstream never sees a certificate");
+  EXPECT_EQ(fault({kSecure, "--client-certificate", "c", "--client-key", "k"}), "accepted");
+  EXPECT_EQ(fault({"--local-socket", "default", "--client-certificate", "c", "--client-key", "k"}),
+            "accepted");
+  EXPECT_THAT(fault({kUpstream, "--listen-key", "k"}), HasSubstr("--listen-certificate and"));
+  EXPECT_EQ(fault({kUpstream, "--listen-client-ca", "a"}),
+            "--listen-client-ca without --listen-certificate does nothing: only wss:// clients can "
+            "show a certificate");
+  const auto line = parse(
+      {kUpstream, "--listen-client-ca", "a", "--listen-certificate", "c", "--listen-key", "k"});
+  ASSERT_TRUE(line) << line.error().message;
+  EXPECT_EQ(line->config.listen_client_ca, "a");
+}
+
 TEST(ProxyConfig, TheVenueIsTheOneOfTheHostUnlessItIsSaid) {
   ProxyConfig config;
   config.upstream = "wss://stream.data.alpaca.markets/v2/iex";

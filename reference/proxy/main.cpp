@@ -70,6 +70,15 @@ upstream::LinkOptions link_options(const proxy::ProxyConfig& config) {
   return link;
 }
 
+/// How every wss:// upstream is spoken to; whom to expect there is said for each.
+tls::TlsClientOptions tls_options(const proxy::ProxyConfig& config) {
+  tls::TlsClientOptions tls;
+  tls.ca_file = config.ca;
+  tls.certificate_file = config.client_certificate;
+  tls.key_file = config.client_key;
+  return tls;
+}
+
 nlohmann::json counters(const rings::ProxyStats& stats) {
   return {{"frames", stats.frames.value()},
           {"bytes", stats.bytes.value()},
@@ -105,9 +114,11 @@ std::unique_ptr<upstream::FeedParts> configured_upstream(const proxy::ProxyConfi
   if (!parts->log.huge_pages_refused().empty())
     spdlog::warn("ordinary pages instead of huge ones: {}", parts->log.huge_pages_refused());
   parts->ingest = ingest_options(config);
-  if (parts->link.url.tls)
-    parts->tls = value_or_throw(
-        tls::TlsContext::client({.server_name = parts->link.url.host, .ca_file = config.ca}));
+  if (parts->link.url.tls) {
+    tls::TlsClientOptions tls = tls_options(config);
+    tls.server_name = parts->link.url.host;
+    parts->tls = value_or_throw(tls::TlsContext::client(tls));
+  }
   return parts;
 }
 
@@ -166,7 +177,7 @@ std::unique_ptr<local::ControlServer> serve_local_clients(
   options.registry.link = link_options(config);
   options.registry.ingest = ingest_options(config);
   options.registry.logs = std::move(logs);
-  options.registry.ca_file = config.ca;
+  options.registry.tls = tls_options(config);
   options.registry.feeds_max = config.feeds_max;
   options.registry.allow_open = config.allow_open;
   options.registry.may_open_any = config.allow_open.empty() && config.local_group.empty();
@@ -213,6 +224,10 @@ int serve(const proxy::CommandLine& line) {
   program::StatusLines status(line.status_fd);
   program::Detach detach;
   if (line.detach) detach = value_or_throw(program::Detach::fork());
+  // A file that cannot be used is told now, not when the first local client opens something.
+  tls::TlsClientOptions shown = tls_options(config);
+  shown.verify = false;
+  if (!shown.certificate_file.empty()) value_or_throw(tls::TlsContext::client(shown));
   static local::FeedPort port;  // as long as the log, which tells it
   set_up_log(line.log_file, port);
   const auto logs = std::make_shared<local::LogSupply>(log_options(config));

@@ -376,6 +376,8 @@ class Proxy {
       hub_->on_time(now);
       ended = ended && hub_->size() == 0;
       activity_.look(main_->log().stats(), now);
+      if constexpr (requires { transport_.handshakes_failed(); })
+        activity_.look_at_handshakes(transport_.handshakes_failed(), transport_.handshake_fault());
     }
     if (stopping_ && (ended || now >= give_up_at_)) return false;
     ticked_at_ = now;

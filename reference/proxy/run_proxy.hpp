@@ -72,7 +72,8 @@ int run_on(const ProxyParts& parts, const More&... more) {
   static_assert(transports::HandsOver<tls::TlsTransport<T>> == transports::HandsOver<T>);
   const ProxyConfig& config = parts.config;
   if (config.listen_certificate.empty()) return run_with<T>(parts, more...);
-  const auto context = tls::TlsContext::server({config.listen_certificate, config.listen_key});
+  const auto context = tls::TlsContext::server(
+      {config.listen_certificate, config.listen_key, config.listen_client_ca});
   if (!context) throw context.error();
   tls::TlsTransportOptions options;
   options.accepts = &*context;

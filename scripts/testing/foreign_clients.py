@@ -21,12 +21,14 @@ SESSIONS = SOURCE / "scenarios" / "sessions"
 class ForeignClient:
     def __init__(self, command: list, environment: dict, url: str, messages: int, *, say_first=(), answers=(),
                  deflate=False, fragmented=False, ping="", close_code=1000, close_reason="",
-                 authority=""):
+                 authority="", certificate="", key=""):
         """messages: the client closes after this many; 0: never by itself. answers: (part of a message, what to say).
-        authority: PEM file that a wss:// server's certificate is checked with."""
+        authority: PEM file that a wss:// server's certificate is checked with. certificate, key: PEM files of what the
+        client shows of itself (mutual TLS)."""
         plan = {"url": url, "messages": messages, "say_first": list(say_first), "answers": list(answers),
                 "deflate": deflate, "fragmented": fragmented, "ping": ping, "close_code": close_code,
-                "close_reason": close_reason, "authority": str(authority)}
+                "close_reason": close_reason, "authority": str(authority),
+                "certificate": str(certificate), "key": str(key)}
         self.pongs = []
         self.process = subprocess.Popen([*command, json.dumps(plan)], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, text=True, env=environment)

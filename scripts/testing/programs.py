@@ -122,6 +122,7 @@ class ProgramTest(unittest.TestCase):
 
 
 def make_certificates(directory: pathlib.Path) -> tuple:
-    """(authority, certificate, key) as PEM paths; the certificate is for localhost, 127.0.0.1 and ::1."""
+    """(authority, certificate, key) as PEM paths; the certificate is for localhost, 127.0.0.1 and ::1. Beside them stand
+    client.pem and client.key, a client's certificate of the same authority."""
     subprocess.run([SOURCE / "scripts" / "make-ca", directory], check=True, capture_output=True)
     return directory / "ca.pem", directory / "server.pem", directory / "server.key"

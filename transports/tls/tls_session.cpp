@@ -113,8 +113,7 @@ struct BioAccess {
     auto* state = static_cast<State*>(SSL_get_app_data(ssl));
     if (state != nullptr && state->certificate_fault.empty()) {
       state->certificate_fault =
-          describe(X509_STORE_CTX_get_error(store), X509_STORE_CTX_get_current_cert(store),
-                   state->server_name);
+          describe(X509_STORE_CTX_get_error(store), X509_STORE_CTX_get_current_cert(store), *state);
     }
     return 0;
   }
@@ -129,8 +128,10 @@ struct BioAccess {
     if (state != nullptr) state->watch.secret(line);
   }
 
-  static std::string describe(int code, X509* certificate, const std::string& server_name) {
-    const std::string advice = " (give its authority's certificate with --ca FILE if you trust it)";
+  static std::string describe(int code, X509* certificate, const State& state) {
+    const std::string advice =
+        state.is_client ? " (give its authority's certificate with --ca FILE if you trust it)"
+                        : " (clients' authorities are those of --listen-client-ca)";
     switch (code) {
       case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
         return "its certificate is self-signed and not trusted here" + advice;
@@ -138,6 +139,7 @@ struct BioAccess {
       case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
       case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
       case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+      case X509_V_ERR_CERT_SIGNATURE_FAILURE:  // an authority of the same name that is another
         return "its certificate is signed by an authority that is not trusted here" + advice;
       case X509_V_ERR_CERT_HAS_EXPIRED:
         return "its certificate expired on " +
@@ -151,7 +153,7 @@ struct BioAccess {
                " (is this machine's clock wrong?)";
       case X509_V_ERR_HOSTNAME_MISMATCH:
       case X509_V_ERR_IP_ADDRESS_MISMATCH:
-        return "its certificate is not for " + server_name + " but for " +
+        return "its certificate is not for " + state.server_name + " but for " +
                (certificate != nullptr ? names_of(certificate) : "somebody else") +
                " (connect by a name it carries; an authority given with --ca does not change that)";
       default:
@@ -186,6 +188,22 @@ TlsStatus TlsSession::State::fail_from_openssl(int code) noexcept {
     case SSL_R_UNSUPPORTED_PROTOCOL:
     case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
       return fail("the peer speaks no TLS version that is safe (TLS 1.2 or newer is wanted)");
+    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+      return fail("it showed no certificate, and only clients with one are wanted here");
+    case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
+      refused_certificate = is_client;
+      return fail(
+          "the peer wants to see a certificate (give --client-certificate FILE and --client-key "
+          "FILE)");
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+    case SSL_R_TLSV1_ALERT_DECRYPT_ERROR:  // an authority of the same name that is another
+      refused_certificate = is_client;
+      return fail("the peer does not accept the certificate that it was shown (" + reason + ")");
     case SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC:
       return fail("a record was altered on its way (" + reason + ")");
     default:
@@ -233,6 +251,7 @@ transports::Expected<TlsSession> TlsContext::new_session() const {
   state->server_name = server_name_;
   state->is_client = is_client_;
   if (!is_client_) {
+    SSL_set_verify(ssl, SSL_get_verify_mode(ssl), BioAccess::on_verify);
     SSL_set_accept_state(ssl);
     return TlsSession(std::move(state));
   }

@@ -153,7 +153,7 @@ class TlsSession {
   /// One sentence, fit for the user: what was tried with whom, why it failed, what to do. Empty
   /// until something failed.
   [[nodiscard]] const std::string& error() const noexcept;
-  /// True if it failed because the certificate was not accepted: trying again is no use.
+  /// True if it failed because a certificate was not accepted, the peer's or this client's own: trying again is no use.
   [[nodiscard]] bool refused_certificate() const noexcept;
   /// "TLSv1.3 TLS_AES_128_GCM_SHA256", once established.
   [[nodiscard]] std::string protocol() const;

@@ -121,6 +121,8 @@ class TlsTransport {
   }
   /// Accepted connections that failed before they were open, since the beginning.
   [[nodiscard]] std::uint64_t handshakes_failed() const noexcept { return handshakes_failed_; }
+  /// Why the last of them failed, one sentence.
+  [[nodiscard]] const std::string& handshake_fault() const noexcept { return handshake_fault_; }
   /// Within on_close: why TLS ended this connection, one sentence; empty if it did not.
   [[nodiscard]] const std::string& why() const noexcept { return why_; }
   [[nodiscard]] T& inner() noexcept { return inner_; }
@@ -265,7 +267,7 @@ class TlsTransport {
       if (link->state == State::handshake) {
         link->why = "TLS: the handshake was not finished in time";
         link->state = link->accepted ? State::silent : State::dropped;
-        if (link->accepted) ++handshakes_failed_;
+        if (link->accepted) count_failed_handshake(link->why);
       }
       inner_.abort(conn);
       return true;
@@ -300,6 +302,11 @@ class TlsTransport {
     set_timeout(link, tls_.handshake_timeout_ns);
     link.session->start();
     put_on_the_wire(link);
+  }
+
+  void count_failed_handshake(const std::string& why) {
+    ++handshakes_failed_;
+    handshake_fault_ = why;
   }
 
   /// Nothing that could be said over TLS: a reset.
@@ -370,7 +377,7 @@ class TlsTransport {
     const State before = std::exchange(link.state, State::draining);
     link.ranges = 0;
     if (before == State::handshake && link.accepted) {
-      ++handshakes_failed_;
+      count_failed_handshake(link.session->error());
     } else if (info.reason == CloseReason::local) {
       ++callbacks_;
       handler.on_close(link.conn, info);
@@ -462,7 +469,10 @@ class TlsTransport {
     const State state = link->state;
     const bool silent = state == State::silent || state == State::draining ||
                         (state == State::handshake && link->accepted);
-    if (state == State::handshake && link->accepted) ++handshakes_failed_;
+    if (state == State::handshake && link->accepted) {
+      link->session->end_of_input();
+      count_failed_handshake(link->session->error());
+    }
     if (state == State::open && info.reason == CloseReason::peer &&
         link->session->end_of_input() == TlsStatus::failed) {
       why_ = link->session->error();
@@ -516,6 +526,7 @@ class TlsTransport {
   T inner_;
   mutable transports::TransportCounters counters_;
   std::uint64_t handshakes_failed_ = 0;
+  std::string handshake_fault_;
   std::uint64_t accepts_refused_ = 0;
   std::uint32_t accepted_ = 0;
   std::string why_;

@@ -58,7 +58,8 @@ struct ScriptedVenue::Impl {
 
   explicit Impl(Options of) : options(std::move(of)) {
     if (!options.certificate_file.empty()) {
-      auto context = tls::TlsContext::server({options.certificate_file, options.key_file});
+      auto context = tls::TlsContext::server(
+          {options.certificate_file, options.key_file, options.client_ca_file});
       if (!context) throw std::runtime_error(context.error().message);
       tls.emplace(std::move(*context));
     }

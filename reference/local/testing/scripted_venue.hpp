@@ -24,6 +24,7 @@ class ScriptedVenue {
     std::uint16_t port = 0;             ///< 0: any.
     std::string certificate_file = {};  ///< Given together with the key: wss.
     std::string key_file = {};
+    std::string client_ca_file = {};  ///< Clients must show a certificate of this authority.
   };
   explicit ScriptedVenue(Options options);
   ScriptedVenue() : ScriptedVenue(Options{}) {}

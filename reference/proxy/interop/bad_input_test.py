@@ -457,6 +457,22 @@ class BadStarts(ProxyTest):
         self.assert_start_fails(EXIT_CANNOT_START, ("--upstream", "wss://127.0.0.1:1/", "--listen", "127.0.0.1:0", "--ca", empty),
                                 f"{empty}: no certificate")
 
+    def test_certificates_of_mutual_tls_that_cannot_be_read_are_one_sentence_and_exit_code_3(self):
+        authority, certificate, key = make_certificates(self.temporary_directory())
+        missing = "/no/such/file.pem"
+        listen = (*self.good_url, "--listen", "127.0.0.1:0", "--listen-certificate", certificate, "--listen-key", key)
+        upstream = ("--upstream", "wss://127.0.0.1:1/", "--listen", "127.0.0.1:0", "--ca", authority)
+        local = ("--local-socket", self.temporary_directory() / "proxy.sock")
+        for arguments, words in [
+            ((*listen, "--listen-client-ca", missing), ("clients' authorities", missing, "No such file")),
+            ((*listen, "--listen-client-ca", key), ("clients' authorities", str(key))),
+            ((*upstream, "--client-certificate", missing, "--client-key", key), ("certificate", missing, "No such file")),
+            ((*upstream, "--client-certificate", certificate, "--client-key", missing), ("key", missing, "No such file")),
+            ((*local, "--client-certificate", certificate, "--client-key", missing), ("key", missing, "No such file")),
+        ]:
+            with self.subTest(arguments=arguments):
+                self.assert_start_fails(EXIT_CANNOT_START, arguments, *words)
+
     def test_a_certificate_that_is_not_trusted_is_one_sentence_and_exit_code_4(self):
         _, certificate, key = make_certificates(self.temporary_directory())
         self.assert_certificate_refused(certificate, key, (), "127.0.0.1")

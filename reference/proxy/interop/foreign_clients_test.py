@@ -12,7 +12,7 @@ class Cases:
 
     transport = "epoll"
 
-    def chain(self, venue: str, tls: bool = False, secure_clients: bool = False):
+    def chain(self, venue: str, tls: bool = False, secure_clients: bool = False, known_clients: bool = False):
         """The URL of a proxy in front of an exchange (self.proxy, self.exchange). The replay waits for begin()."""
         exchange_arguments, proxy_arguments = [], []
         if tls:
@@ -22,6 +22,10 @@ class Cases:
         if secure_clients:
             self.authority, certificate, key = make_certificates(self.temporary_directory())
             proxy_arguments += ["--listen-certificate", certificate, "--listen-key", key]
+            self.client_certificate = {"certificate": self.authority.with_name("client.pem"),
+                                       "key": self.authority.with_name("client.key")}
+            if known_clients:
+                proxy_arguments += ["--listen-client-ca", self.authority]
         recording = SESSIONS / f"{venue}-small.jsonl.zst"
         self.session = session_messages(recording.name)
         self.texts = [text for _, text in self.session]
@@ -79,6 +83,17 @@ class Cases:
         self.assert_session(clients)
         self.assertEqual(self.proxy.stop(), EXIT_OK, self.proxy.error_text())
         self.assertEqual(self.proxy.counters()["clients_accepted"], 2)
+
+    def test_where_clients_need_a_certificate_those_with_one_are_served_and_others_are_told_by_an_alert(self):
+        url = self.chain("binance", secure_clients=True, known_clients=True)
+        nameless = self.client(url, len(self.texts), authority=self.authority)
+        self.assertIn("certificate required", nameless.expect("error")["text"])
+        clients = self.open_clients(url, 2, authority=self.authority, **self.client_certificate)
+        self.begin()
+        self.assert_session(clients)
+        self.assertEqual(self.proxy.stop(), EXIT_OK, self.proxy.error_text())
+        self.assertEqual(self.proxy.counters()["clients_accepted"], 2)
+        self.assertIn("TLS from a client: it showed no certificate", self.proxy.error_text())
 
     def test_a_client_over_tls_is_told_1001_when_the_proxy_stops_and_plain_ones_disturb_nobody(self):
         url = self.chain("binance", secure_clients=True)

@@ -23,6 +23,8 @@ async def send(socket, text: str) -> None:
 
 async def main() -> None:
     trust = ssl.create_default_context(cafile=plan["authority"]) if plan["authority"] else None
+    if plan["certificate"]:
+        trust.load_cert_chain(plan["certificate"], plan["key"])
     compression = "deflate" if plan["deflate"] else None
     try:
         # max_queue: with a bound it stops reading when nobody takes its messages, and so never sees the answer to its Close.
@@ -30,6 +32,8 @@ async def main() -> None:
                                           ping_interval=None, open_timeout=None, close_timeout=None)
     except websockets.exceptions.InvalidStatusCode as refused:
         return say(event="refused", status=refused.status_code)
+    except (OSError, websockets.exceptions.InvalidHandshake) as failed:
+        return say(event="error", text=str(failed.__cause__ or failed))
     say(event="open", extensions=", ".join(extension.name for extension in socket.extensions))
     if plan["ping"]:
         await (await socket.ping(plan["ping"]))

@@ -7,7 +7,9 @@ const plan = JSON.parse(process.argv[2]);
 const say = (line) => process.stdout.write(JSON.stringify(line) + '\n');
 
 const ca = plan.authority ? fs.readFileSync(plan.authority) : undefined;
-const socket = new WebSocket(plan.url, { perMessageDeflate: plan.deflate, maxPayload: 0, ca });
+const cert = plan.certificate ? fs.readFileSync(plan.certificate) : undefined;
+const key = plan.key ? fs.readFileSync(plan.key) : undefined;
+const socket = new WebSocket(plan.url, { perMessageDeflate: plan.deflate, maxPayload: 0, ca, cert, key });
 let received = 0;
 
 function send(text) {
