@@ -155,6 +155,21 @@ TEST_F(TlsGiveAway, KeysThatWereUpdatedBeforeAndAfter) {
   exchange(both, 500, 500, 8);
 }
 
+TEST_F(TlsGiveAway, APeerThatOnlyAsksForNewKeysMakesNothingGrow) {
+  SessionPair both = pair();
+  move(both);
+  std::size_t waits = 0;
+  for (int i = 0; i < 1000; ++i) {
+    ASSERT_EQ(both.server.update_keys(), TlsStatus::ok);
+    ASSERT_NE(carry(both.server, both.client, SIZE_MAX, both.client_plain), TlsStatus::failed);
+    if (i == 0) waits = both.client.output().size();
+    ASSERT_EQ(both.client.output().size(), waits);
+  }
+  EXPECT_GT(waits, 0U);
+  exchange(both, 500, 500, 1);
+  exchange(both, 500, 500, 2);  // the rest of the answers is one more
+}
+
 TEST_F(TlsGiveAway, TheEndIsSaidAndHeard) {
   SessionPair both = pair();
   move(both);

@@ -241,8 +241,7 @@ std::span<const std::byte> RecordLayer::next_record(Input& input) {
   return record.empty() && fault_.empty() ? next_record_of(input) : record;
 }
 
-TlsRead RecordLayer::read(Input& input, std::span<std::byte> into,
-                          std::vector<std::byte>& output) noexcept {
+TlsRead RecordLayer::read(Input& input, std::span<std::byte> into) noexcept {
   std::size_t done = 0;
   while (done < into.size()) {
     if (plain_begin_ < plain_end_) {
@@ -276,7 +275,7 @@ TlsRead RecordLayer::read(Input& input, std::span<std::byte> into,
         }
         break;
       case ContentType::handshake:
-        status = take_handshake({to, bytes}, output);
+        status = take_handshake({to, bytes});
         break;
       case ContentType::alert:
         status = take_alert({to, bytes});
@@ -290,8 +289,7 @@ TlsRead RecordLayer::read(Input& input, std::span<std::byte> into,
 }
 
 /// What may come after the handshake: tickets, which are of no use here, and key updates.
-TlsStatus RecordLayer::take_handshake(std::span<const std::byte> bytes,
-                                      std::vector<std::byte>& output) {
+TlsStatus RecordLayer::take_handshake(std::span<const std::byte> bytes) {
   if (handshake_.size() + bytes.size() > kHandshakeBytesMax)
     return fail("a handshake message is larger than any that may come");
   handshake_.insert(handshake_.end(), bytes.begin(), bytes.end());
@@ -305,9 +303,8 @@ TlsStatus RecordLayer::take_handshake(std::span<const std::byte> bytes,
     if (head[0] == kKeyUpdate) {
       // The next record has the new keys, so nothing may follow in this one.
       if (length != 1 || head[4] > 1 || !last) return fail("a key update is malformed");
-      const bool answer = head[4] == 1;
+      answer_owed_ = answer_owed_ || head[4] == 1;
       if (!next_secret(in_, false)) return fail("new keys: " + take_openssl_reason());
-      if (answer && !update_keys(false, output)) return TlsStatus::failed;
     } else if (head[0] != kNewSessionTicket) {
       return fail("a handshake message came that has no place here");
     }
@@ -328,7 +325,7 @@ TlsStatus RecordLayer::take_alert(std::span<const std::byte> bytes) {
 }
 
 bool RecordLayer::write(std::span<const std::byte> plain, std::vector<std::byte>& output) noexcept {
-  return seal(ContentType::application_data, plain, output);
+  return answer(output) && seal(ContentType::application_data, plain, output);
 }
 
 bool RecordLayer::write_close_notify(std::vector<std::byte>& output) noexcept {

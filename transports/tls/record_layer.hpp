@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "transports/tls/tls_handles.hpp"
@@ -40,9 +41,14 @@ class RecordLayer {
   /// errors: a cipher suite that is none of TLS 1.3's, secrets of another size.
   static transports::Expected<std::unique_ptr<RecordLayer>> create(const TlsTraffic& traffic);
 
-  /// Opens records into `into`, as TlsSession::read(). What is to be sent for it (the answer to a key update) goes to
-  /// `output`. failed: fault() says why.
-  TlsRead read(Input& input, std::span<std::byte> into, std::vector<std::byte>& output) noexcept;
+  /// Opens records into `into`, as TlsSession::read(). What is to be sent for it (the answer to a key update) is owed:
+  /// see answer(). failed: fault() says why.
+  TlsRead read(Input& input, std::span<std::byte> into) noexcept;
+  /// Writes the answer that is owed to a peer that asked for new keys: one, however often it asked meanwhile (RFC 8446,
+  /// 4.6.3), so that a peer that only asks makes nothing grow. false: fault() says why.
+  bool answer(std::vector<std::byte>& output) noexcept {
+    return !std::exchange(answer_owed_, false) || update_keys(false, output);
+  }
   /// Seals one record of application data. plain: [1, kPlainBytesMax]. false: fault() says why.
   bool write(std::span<const std::byte> plain, std::vector<std::byte>& output) noexcept;
   bool write_close_notify(std::vector<std::byte>& output) noexcept;
@@ -81,7 +87,7 @@ class RecordLayer {
             ContentType& type) noexcept;
   std::span<const std::byte> next_record(Input& input);
   std::span<const std::byte> next_record_of(Input& source);
-  TlsStatus take_handshake(std::span<const std::byte> bytes, std::vector<std::byte>& output);
+  TlsStatus take_handshake(std::span<const std::byte> bytes);
   TlsStatus take_alert(std::span<const std::byte> bytes);
   TlsStatus fail(std::string why);
 
@@ -100,6 +106,7 @@ class RecordLayer {
   std::vector<std::byte> handshake_;  // of a message in several records
   std::string fault_;
   bool closed_ = false;
+  bool answer_owed_ = false;
 };
 
 }  // namespace feedbench::tls

@@ -66,7 +66,8 @@ class RecordWatch {
   void message(bool sent, int content, std::span<const unsigned char> bytes, const SSL* ssl) {
     TrafficKeys& keys = sent ? out_ : in_;
     if (content == SSL3_RT_HEADER) {
-      ++keys.sequence;
+      // Of a change_cipher_spec there may be any number (RFC 8446, 5): it is passed over, and not encrypted.
+      if (!bytes.empty() && bytes[0] != SSL3_RT_CHANGE_CIPHER_SPEC) ++keys.sequence;
     } else if (content == SSL3_RT_HANDSHAKE && !bytes.empty() && bytes[0] == SSL3_MT_KEY_UPDATE) {
       const EVP_MD* const hash = SSL_CIPHER_get_handshake_digest(SSL_get_current_cipher(ssl));
       keys = {next_traffic_secret(hash, keys.secret), 0};

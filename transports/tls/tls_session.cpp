@@ -307,7 +307,7 @@ TlsRead TlsSession::read(std::span<std::byte> into) noexcept {
   if (!state.established) return {0, TlsStatus::want_input};
   if (state.records) {
     RecordLayer::Input input{state.input, state.input_bytes};
-    const TlsRead got = state.records->read(input, into, state.waiting);
+    const TlsRead got = state.records->read(input, into);
     state.input = input.data;
     state.input_bytes = input.bytes;
     if (got.status == TlsStatus::closed) {
@@ -399,6 +399,9 @@ TlsStatus TlsSession::update_keys() noexcept {
 
 std::span<const std::byte> TlsSession::output() noexcept {
   State& state = *state_;
+  if (state.records && !state.failed && state.waiting.empty() &&
+      !state.records->answer(state.waiting))
+    state.fail(state.records->fault());
   if (state.sending_begin == state.sending.size() && !state.waiting.empty()) {
     state.sending.clear();
     state.sending_begin = 0;
