@@ -71,7 +71,7 @@ void turn_ipv6_off() {
 /// Of the end in the namespace of the calling thread. address: null for none.
 void set_up(const char* interface, const char* address) {
   // What does not fit a frame is dropped by a generic XDP program.
-  for (const unsigned offload : {ETHTOOL_STSO, ETHTOOL_SGSO})
+  for (const unsigned offload : {unsigned{ETHTOOL_STSO}, unsigned{ETHTOOL_SGSO}})
     require(turn_offload_off(interface, offload), "turn an offload off");
   if (address != nullptr)
     require(set_interface_address(interface, address, kPrefixBits), "give it an address");
