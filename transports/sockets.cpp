@@ -3,11 +3,13 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/net_tstamp.h>
+#include <linux/tls.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -226,6 +228,31 @@ int take_error(int descriptor) noexcept {
   socklen_t bytes = sizeof(os_error);
   if (::getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &os_error, &bytes) != 0) return errno;
   return os_error;
+}
+
+int offload_tls(int descriptor, std::span<const std::byte> keys) noexcept {
+  static constexpr char kName[] = "tls";
+  if (::setsockopt(descriptor, IPPROTO_TCP, TCP_ULP, kName, sizeof(kName) - 1) != 0) return errno;
+  const int result =
+      ::setsockopt(descriptor, SOL_TLS, TLS_TX, keys.data(), static_cast<socklen_t>(keys.size()));
+  return result == 0 ? 0 : errno;  // without keys the socket passes bytes on as before
+}
+
+bool send_tls_record(int descriptor, std::uint8_t type, std::span<const std::byte> bytes) noexcept {
+  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(type))> control{};
+  iovec range{const_cast<std::byte*>(bytes.data()), bytes.size()};
+  msghdr message{};
+  message.msg_iov = &range;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_TLS;
+  header->cmsg_type = TLS_SET_RECORD_TYPE;
+  header->cmsg_len = CMSG_LEN(sizeof(type));
+  *CMSG_DATA(header) = type;
+  return ::sendmsg(descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT) ==
+         static_cast<ssize_t>(bytes.size());
 }
 
 void delay_acks(int descriptor) noexcept {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "transports/rings/descriptor.hpp"
@@ -51,6 +53,11 @@ int take_error(int descriptor) noexcept;
 
 /// Lets the kernel delay its acknowledgements (TCP_QUICKACK off). Of an open connection: opening one resets it.
 void delay_acks(int descriptor) noexcept;
+
+/// See offload_tls.hpp. keys: what TLS_TX takes. returns 0 or an errno.
+int offload_tls(int descriptor, std::span<const std::byte> keys) noexcept;
+/// One record of that type. false: it did not leave.
+bool send_tls_record(int descriptor, std::uint8_t type, std::span<const std::byte> bytes) noexcept;
 
 /// Builds "listen epoll: bind 127.0.0.1:80: Permission denied (hint)".
 Error make_error(std::string_view what, std::string_view detail, int os_error,

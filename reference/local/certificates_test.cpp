@@ -110,6 +110,23 @@ TEST_F(Certificates, ClientsWithoutAGoodOneAreToldWhyAndTheLogSaysIt) {
       << log();
 }
 
+TEST_F(Certificates, KernelTlsIsTriedAndTheLogSaysWhatCameOfIt) {
+  const TestCertificates own;
+  ScriptedVenue venue;
+  listen_with(own, venue);
+  add({"--ktls", "on"});
+  const auto reader = client("reader");
+  reader->open({});
+  SecureClient one(port(), {.server_name = "127.0.0.1", .ca_file = own.ca_file()});
+  venue.publish_numbered(1000, 300);
+  one.until_number(1000);
+  EXPECT_EQ(one.wrong(), 0u);
+  testing::eventually([&] {
+    return log().find("--ktls: the kernel's TLS (kTLS): ") != std::string::npos ||
+           log().find("the kernel encrypts for TLS clients") != std::string::npos;
+  });
+}
+
 TEST_F(Certificates, OneIsShownToAnUpstreamThatAsksForIt) {
   const TestCertificates theirs;
   const TestCertificates ours;

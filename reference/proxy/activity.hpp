@@ -34,6 +34,16 @@ class Activity {
     handshakes_failed_ = failed;
   }
 
+  /// What came of --ktls, once.
+  void look_at_offload(bool offloaded, const std::string& fault) {
+    if (offload_told_ || (!offloaded && fault.empty())) return;
+    offload_told_ = true;
+    if (offloaded)
+      spdlog::info("the kernel encrypts for TLS clients (kTLS)");
+    else
+      spdlog::warn("--ktls: {}; this process encrypts for its clients", fault);
+  }
+
  private:
   static constexpr std::int64_t kSilenceNs = 10'000'000'000;
 
@@ -74,6 +84,7 @@ class Activity {
   std::uint64_t evicted_ = 0;
   std::uint64_t clients_ = 0;
   std::uint64_t handshakes_failed_ = 0;
+  bool offload_told_ = false;
 };
 
 }  // namespace feedbench::proxy

@@ -144,6 +144,7 @@ const std::vector<Option>& options() {
            "PEM file of the authorities that a client's certificate must come from (default: "
            "clients need none)",
            &C::listen_client_ca),
+      on_off("ktls", "Let the kernel encrypt for wss:// clients, where it can", &C::ktls),
       on_off("allow_remote", "Allow a listen address that is not loopback", &C::allow_remote),
       text("allow_origin", "Origin that browsers may come from; * for any (default: none)",
            &C::allow_origin),
@@ -367,6 +368,8 @@ std::vector<std::string> validate(const ProxyConfig& config) {
       config.listen_client_ca.empty() || !config.listen_certificate.empty(),
       "--listen-client-ca without --listen-certificate does nothing: only wss:// clients can show "
       "a certificate");
+  check(!config.ktls || !config.listen_certificate.empty(),
+        "--ktls without --listen-certificate does nothing: nothing is encrypted for ws:// clients");
   check(config.allow_remote || is_loopback(config.listen.address),
         fmt::format("--listen {}: not a loopback address; say --allow-remote on if anyone who "
                     "reaches it may read the feed",

@@ -38,6 +38,8 @@ struct ProxyConfig {
   std::string listen_key;
   /// Mutual TLS: PEM file of the authorities that clients' certificates must come from. Empty: nobody is asked for one.
   std::string listen_client_ca;
+  /// Have the kernel encrypt what wss:// clients are sent (kTLS), where the transport and the kernel can do it.
+  bool ktls = false;
   /// Must be true to listen on an address that is not loopback.
   bool allow_remote = false;
   /// The one Origin from which browsers may connect; "*" for any; empty refuses every request that has an Origin.

@@ -152,6 +152,7 @@ TEST(ProxyConfig, CertificatesComeWithTheirKeysAndWhereTheyAreShown) {
       {kUpstream, "--listen-client-ca", "a", "--listen-certificate", "c", "--listen-key", "k"});
   ASSERT_TRUE(line) << line.error().message;
   EXPECT_EQ(line->config.listen_client_ca, "a");
+  EXPECT_THAT(fault({kUpstream, "--ktls", "on"}), HasSubstr("--ktls without"));
 }
 
 TEST(ProxyConfig, TheVenueIsTheOneOfTheHostUnlessItIsSaid) {

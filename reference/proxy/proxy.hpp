@@ -376,8 +376,10 @@ class Proxy {
       hub_->on_time(now);
       ended = ended && hub_->size() == 0;
       activity_.look(main_->log().stats(), now);
-      if constexpr (requires { transport_.handshakes_failed(); })
+      if constexpr (requires { transport_.handshakes_failed(); }) {
         activity_.look_at_handshakes(transport_.handshakes_failed(), transport_.handshake_fault());
+        activity_.look_at_offload(transport_.offloaded() != 0, transport_.offload_fault());
+      }
     }
     if (stopping_ && (ended || now >= give_up_at_)) return false;
     ticked_at_ = now;

@@ -73,13 +73,17 @@ int run_on(const ProxyParts& parts, const More&... more) {
   const ProxyConfig& config = parts.config;
   if (config.listen_certificate.empty()) return run_with<T>(parts, more...);
   const auto context = tls::TlsContext::server(
-      {config.listen_certificate, config.listen_key, config.listen_client_ca});
+      {config.listen_certificate, config.listen_key, config.listen_client_ca, config.ktls});
   if (!context) throw context.error();
   tls::TlsTransportOptions options;
   options.accepts = &*context;
   options.accepts_max = config.clients_max + 1;  // the one too many is the hub's to refuse
   options.handshake_timeout_ns = config.client_handshake_timeout_ms * std::int64_t{1'000'000};
   options.drain_timeout_ns = config.client_close_timeout_ms * std::int64_t{1'000'000};
+  options.offload = config.ktls;
+  if (config.ktls && !transports::OffloadsTls<T>)
+    spdlog::warn("--ktls: not with --transport {}; this process encrypts for its clients",
+                 T::name());
   return run_with<tls::TlsTransport<T>>(parts, options, more...);
 }
 

@@ -219,6 +219,25 @@ void ReadinessTransport<P>::cancel_send(Conn conn) noexcept {
 }
 
 template <class P>
+int ReadinessTransport<P>::offload_tls(Conn conn, std::span<const std::byte> keys) noexcept {
+  const ConnectionSlot* slot = table_.find(conn);
+  if (slot == nullptr || slot->state != ConnectionState::open) return ENOTCONN;
+  if (slot->send.count != 0) return EBUSY;
+  counters_.system_calls += 2;
+  return sockets::offload_tls(slot->descriptor, keys);
+}
+
+template <class P>
+bool ReadinessTransport<P>::send_tls_record(Conn conn, std::uint8_t type,
+                                            std::span<const std::byte> bytes) noexcept {
+  const ConnectionSlot* slot = table_.find(conn);
+  if (slot == nullptr || slot->state != ConnectionState::open || slot->send.count != 0)
+    return false;
+  ++counters_.system_calls;
+  return sockets::send_tls_record(slot->descriptor, type, bytes);
+}
+
+template <class P>
 void ReadinessTransport<P>::resume_receive(Conn conn) noexcept {
   ConnectionSlot* slot = table_.find(conn);
   if (slot == nullptr || !slot->paused) return;

@@ -80,6 +80,10 @@ class ReadinessTransport {
   std::vector<rings::Descriptor> hand_over_listeners();
   Expected<Endpoint> adopt_listener(rings::Descriptor listener, const ConnOptions& options);
 
+  // See offload_tls.hpp.
+  int offload_tls(Conn conn, std::span<const std::byte> keys) noexcept;
+  bool send_tls_record(Conn conn, std::uint8_t type, std::span<const std::byte> bytes) noexcept;
+
   template <TransportHandler H>
   std::size_t poll(H& handler, MonotonicInstant deadline);
   void wake() noexcept;

@@ -66,6 +66,11 @@ std::string next_traffic_secret(const EVP_MD* hash, const std::string& secret) {
   return next;
 }
 
+bool derive_record_keys(const EVP_MD* hash, const std::string& secret, std::span<unsigned char> key,
+                        std::span<unsigned char> iv) {
+  return expand_label(hash, secret, "key", key) && expand_label(hash, secret, "iv", iv);
+}
+
 transports::Expected<std::unique_ptr<RecordLayer>> RecordLayer::create(const TlsTraffic& traffic) {
   const auto refused = [](const std::string& why) {
     return tl::make_unexpected(transports::Error{"go on with a TLS connection: " + why, EINVAL});
@@ -109,12 +114,11 @@ transports::Expected<std::unique_ptr<RecordLayer>> RecordLayer::create(const Tls
 bool RecordLayer::install(Direction& direction, bool sealing) {
   std::array<unsigned char, EVP_MAX_KEY_LENGTH> key{};
   const auto key_bytes = static_cast<std::size_t>(EVP_CIPHER_get_key_length(algorithm_));
-  const bool good =
-      direction.cipher != nullptr &&
-      expand_label(hash_, direction.keys.secret, "key", std::span(key).first(key_bytes)) &&
-      expand_label(hash_, direction.keys.secret, "iv", direction.iv) &&
-      EVP_CipherInit_ex(direction.cipher.get(), algorithm_, nullptr, key.data(),
-                        direction.iv.data(), sealing ? 1 : 0) == 1;
+  const bool good = direction.cipher != nullptr &&
+                    derive_record_keys(hash_, direction.keys.secret,
+                                       std::span(key).first(key_bytes), direction.iv) &&
+                    EVP_CipherInit_ex(direction.cipher.get(), algorithm_, nullptr, key.data(),
+                                      direction.iv.data(), sealing ? 1 : 0) == 1;
   OPENSSL_cleanse(key.data(), key.size());
   return good;
 }

@@ -20,6 +20,10 @@ namespace feedbench::tls {
 /// application_traffic_secret_N+1 from N (RFC 8446, 7.2); empty if it cannot be derived.
 std::string next_traffic_secret(const EVP_MD* hash, const std::string& secret);
 
+/// Key and iv of the records under a traffic secret (RFC 8446, 7.3). false: they cannot be derived.
+bool derive_record_keys(const EVP_MD* hash, const std::string& secret, std::span<unsigned char> key,
+                        std::span<unsigned char> iv);
+
 using CipherHandle = std::unique_ptr<EVP_CIPHER_CTX, Freed<EVP_CIPHER_CTX_free>>;
 
 /// The records of one TLS 1.3 connection that another process has opened (RFC 8446, 5 and 4.6): OpenSSL has the ciphers,

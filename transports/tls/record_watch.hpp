@@ -15,7 +15,7 @@
 
 namespace feedbench::tls {
 
-/// Looks over OpenSSL's shoulder at a client's TLS 1.3 connection, to be able to say where it stands: the traffic
+/// Looks over OpenSSL's shoulder at a TLS 1.3 connection, to be able to say where it stands: the traffic
 /// secrets, how many records were read and written under each, and the bytes of a record that is half read. OpenSSL
 /// tells each of these in passing, and none when asked. For TlsSession.
 /// Cost a record: two calls, and a copy of a record that comes in pieces. thread: the session's.
@@ -28,6 +28,9 @@ class RecordWatch {
     OPENSSL_cleanse(in_.secret.data(), in_.secret.size());
     OPENSSL_cleanse(out_.secret.data(), out_.secret.size());
   }
+
+  /// Whose end it is: a client's, unless this says otherwise.
+  void of_client(bool is) noexcept { is_client_ = is; }
 
   /// OpenSSL has taken these bytes: the next of the stream.
   void received(std::span<const std::byte> bytes) {
@@ -58,8 +61,8 @@ class RecordWatch {
     const std::size_t label_end = line.find(' ');
     const std::string_view label = line.substr(0, label_end);
     const std::string_view hex = line.substr(line.rfind(' ') + 1);
-    if (label == "SERVER_TRAFFIC_SECRET_0") in_ = {bytes_of(hex), 0};
-    if (label == "CLIENT_TRAFFIC_SECRET_0") out_ = {bytes_of(hex), 0};
+    if (label == "SERVER_TRAFFIC_SECRET_0") (is_client_ ? in_ : out_) = {bytes_of(hex), 0};
+    if (label == "CLIENT_TRAFFIC_SECRET_0") (is_client_ ? out_ : in_) = {bytes_of(hex), 0};
   }
 
   /// SSL_set_msg_callback: each record's header, and each handshake message.
@@ -71,6 +74,8 @@ class RecordWatch {
     } else if (content == SSL3_RT_HANDSHAKE && !bytes.empty() && bytes[0] == SSL3_MT_KEY_UPDATE) {
       const EVP_MD* const hash = SSL_CIPHER_get_handshake_digest(SSL_get_current_cipher(ssl));
       keys = {next_traffic_secret(hash, keys.secret), 0};
+      constexpr std::size_t kRequestAt = 4;
+      if (!sent && bytes.size() > kRequestAt && bytes[kRequestAt] == 1) asked_for_keys_ = true;
     }
   }
 
@@ -78,6 +83,9 @@ class RecordWatch {
     return !in_.secret.empty() && !out_.secret.empty();
   }
 
+  /// The peer wanted this end to go over to new keys, ever.
+  [[nodiscard]] bool asked_for_keys() const noexcept { return asked_for_keys_; }
+  [[nodiscard]] const TrafficKeys& sending() const noexcept { return out_; }
   /// Where the connection stands.
   [[nodiscard]] TlsTraffic traffic() const {
     TlsTraffic traffic;
@@ -99,6 +107,8 @@ class RecordWatch {
     return bytes;
   }
 
+  bool is_client_ = true;
+  bool asked_for_keys_ = false;
   TrafficKeys in_;
   TrafficKeys out_;
   std::array<std::byte, 5> header_{};

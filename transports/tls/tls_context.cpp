@@ -109,7 +109,7 @@ transports::Expected<TlsContext> TlsContext::client(const TlsClientOptions& opti
         transports::Error{"set up TLS: no server name to check the certificate against", EINVAL});
   }
   TlsContext made;
-  made.is_client_ = true;
+  made.is_client_ = made.tells_keys_ = true;
   made.verify_ = options.verify;
   made.server_name_ = options.server_name;
   if (made.server_name_.size() > 1 && made.server_name_.back() == '.') made.server_name_.pop_back();
@@ -137,6 +137,7 @@ transports::Expected<TlsContext> TlsContext::client(const TlsClientOptions& opti
 
 transports::Expected<TlsContext> TlsContext::server(const TlsServerOptions& options) {
   TlsContext made;
+  made.tells_keys_ = options.tells_keys;
   made.context_ = new_context(TLS_server_method());
   SSL_CTX* const context = made.context_.get();
   if (context == nullptr)

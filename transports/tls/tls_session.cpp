@@ -39,6 +39,7 @@ struct TlsSession::State {
   bool failed = false;
   bool peer_closed = false;
   bool close_sent = false;
+  bool sends_elsewhere = false;  // see stop_sending()
   bool refused_certificate = false;
 
   TlsStatus handshake() noexcept;
@@ -242,7 +243,8 @@ transports::Expected<TlsSession> TlsContext::new_session() const {
   BIO_set_data(bio, state.get());
   SSL_set_bio(ssl, bio, bio);  // takes the one reference
   SSL_set_app_data(ssl, state.get());
-  if (is_client_) {
+  state->watch.of_client(is_client_);
+  if (tells_keys_) {
     SSL_CTX_set_keylog_callback(context_.get(), BioAccess::on_secret);
     SSL_set_msg_callback(ssl, BioAccess::on_message);
     SSL_set_msg_callback_arg(ssl, &state->watch);
@@ -322,6 +324,8 @@ TlsRead TlsSession::read(std::span<std::byte> into) noexcept {
   while (done < into.size()) {
     std::size_t got = 0;
     const int result = SSL_read_ex(state.ssl.get(), into.data() + done, into.size() - done, &got);
+    if (state.sends_elsewhere && state.watch.asked_for_keys())
+      return {done, state.fail("the peer asks for new keys, and the kernel is given only one")};
     if (result == 1) {
       done += got;
       continue;
@@ -341,7 +345,7 @@ TlsRead TlsSession::read(std::span<std::byte> into) noexcept {
 TlsWrite TlsSession::write(std::span<const std::byte> plain) noexcept {
   State& state = *state_;
   if (state.failed) return {0, TlsStatus::failed};
-  if (state.close_sent) return {0, TlsStatus::closed};
+  if (state.close_sent || state.sends_elsewhere) return {0, TlsStatus::closed};
   if (!state.established) return {0, TlsStatus::want_input};
   constexpr std::size_t kRecordBytes = std::size_t{16} << 10;
   ERR_clear_error();
@@ -376,6 +380,7 @@ TlsStatus TlsSession::close() noexcept {
   if (state.failed) return TlsStatus::failed;
   if (state.close_sent || !state.established) return TlsStatus::ok;
   state.close_sent = true;
+  if (state.sends_elsewhere) return TlsStatus::ok;
   if (state.records)
     return state.records->write_close_notify(state.waiting) ? TlsStatus::ok
                                                             : state.fail(state.records->fault());
@@ -387,7 +392,7 @@ TlsStatus TlsSession::close() noexcept {
 
 TlsStatus TlsSession::update_keys() noexcept {
   State& state = *state_;
-  if (state.failed || !state.established) return TlsStatus::failed;
+  if (state.failed || !state.established || state.sends_elsewhere) return TlsStatus::failed;
   if (state.records)
     return state.records->update_keys(true, state.waiting) ? TlsStatus::ok
                                                            : state.fail(state.records->fault());
@@ -399,6 +404,7 @@ TlsStatus TlsSession::update_keys() noexcept {
 
 std::span<const std::byte> TlsSession::output() noexcept {
   State& state = *state_;
+  if (state.sends_elsewhere) state.waiting.clear();  // an alert, under a number that is used
   if (state.records && !state.failed && state.waiting.empty() &&
       !state.records->answer(state.waiting))
     state.fail(state.records->fault());
@@ -458,6 +464,17 @@ TlsTraffic TlsSession::give_away() {
   traffic.server_name = state.server_name;
   return traffic;
 }
+
+TlsSession::SendingKeys TlsSession::sending_keys() const {
+  const State& state = *state_;
+  if (!state.established || state.failed || state.close_sent || state.records ||
+      state.output_bytes() != 0 || SSL_version(state.ssl.get()) != TLS1_3_VERSION)
+    return {};
+  return {SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(state.ssl.get())),
+          state.watch.sending()};
+}
+
+void TlsSession::stop_sending() noexcept { state_->sends_elsewhere = true; }
 
 bool TlsSession::resumed() const noexcept {
   return state_->ssl && SSL_session_reused(state_->ssl.get()) == 1;

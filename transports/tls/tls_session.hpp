@@ -37,6 +37,8 @@ struct TlsServerOptions {
   std::string key_file;          ///< PEM, the private key, not encrypted.
   /// Mutual TLS: PEM file of the authorities that clients' certificates must come from. Empty: nobody is asked.
   std::string client_ca_file = {};
+  /// Sessions can tell their sending keys (TlsSession::sending_keys()). Costs two calls a record.
+  bool tells_keys = false;
 };
 
 /// What many sessions share: authorities or certificate, versions (TLS 1.2 at least), ciphers.
@@ -61,6 +63,7 @@ class TlsContext {
   std::string server_name_;
   bool is_client_ = false;
   bool verify_ = true;
+  bool tells_keys_ = false;
 };
 
 enum class TlsStatus : std::uint8_t {
@@ -146,6 +149,18 @@ class TlsSession {
   /// hand it to nobody but the same user, and forget it. Take output() first; nothing but the destructor may be called
   /// then. Cost: a copy of what was not read.
   [[nodiscard]] TlsTraffic give_away();
+
+  /// For who seals records in this session's place (the kernel): the sending half of where the connection stands. Empty
+  /// secret: it cannot be told, or not now (TLS 1.2, not established, something waits in output(), the options did not ask
+  /// for it).
+  struct SendingKeys {
+    std::uint16_t cipher_suite = 0;
+    TrafficKeys keys;
+  };
+  [[nodiscard]] SendingKeys sending_keys() const;
+  /// Somebody else seals from here on: nothing can be written any more, and output() stays empty, whatever happens. Reading
+  /// goes on; a peer that asks for new keys (RFC 8446, 4.6.3) fails the session, for they cannot be given to it here.
+  void stop_sending() noexcept;
 
   [[nodiscard]] bool established() const noexcept;
   /// The handshake went on from an earlier session: no certificate was sent or checked again.

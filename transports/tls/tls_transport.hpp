@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <span>
@@ -14,7 +15,9 @@
 #include <vector>
 
 #include "transports/hand_over.hpp"
+#include "transports/offload_tls.hpp"
 #include "transports/receive.hpp"
+#include "transports/tls/kernel_tls_keys.hpp"
 #include "transports/tls/tls_session.hpp"
 #include "transports/transport.hpp"
 
@@ -31,6 +34,9 @@ struct TlsTransportOptions {
   std::int64_t handshake_timeout_ns = 10'000'000'000;
   /// After close(), what was sent must have left by then.
   std::int64_t drain_timeout_ns = 5'000'000'000;
+  /// The kernel seals what is sent, where T and the kernel can do it (kTLS): it takes the caller's memory as it is. For
+  /// contexts that tell their keys. Where it cannot be, offload_fault() says why, and this process seals.
+  bool offload = false;
 };
 
 /// TLS over any transport, itself a transport: the axioms of transport.hpp hold for the plaintext (the conformance suite
@@ -78,7 +84,9 @@ class TlsTransport {
   void cancel_send(Conn conn) {
     if (is_plain(conn)) return inner_.cancel_send(conn);
     Link* const link = find(conn);
-    if (link == nullptr || link->state != State::open || !link->sending()) return;
+    if (link == nullptr || link->state != State::open) return;
+    if (link->in_kernel) return inner_.cancel_send(conn);
+    if (!link->sending()) return;
     link->cancelled = true;
     look_at(*link);
   }
@@ -123,6 +131,10 @@ class TlsTransport {
   [[nodiscard]] std::uint64_t handshakes_failed() const noexcept { return handshakes_failed_; }
   /// Why the last of them failed, one sentence.
   [[nodiscard]] const std::string& handshake_fault() const noexcept { return handshake_fault_; }
+  /// Connections whose records the kernel seals, since the beginning.
+  [[nodiscard]] std::uint64_t offloaded() const noexcept { return offloaded_; }
+  /// Why the kernel does not seal although it was asked to; empty if it does, or nothing was tried yet.
+  [[nodiscard]] const std::string& offload_fault() const noexcept { return offload_fault_; }
   /// Within on_close: why TLS ended this connection, one sentence; empty if it did not.
   [[nodiscard]] const std::string& why() const noexcept { return why_; }
   [[nodiscard]] T& inner() noexcept { return inner_; }
@@ -180,9 +192,11 @@ class TlsTransport {
     bool holding = false;      // input is fed and not used up: T must not receive over it
     bool cancelled = false;    // on_sent with what was encrypted is due
     bool on_the_wire = false;  // T has a send of this connection
-    bool queued = false;       // in due_
-    std::uint8_t ranges = 0;   // of a send under way; 0: none
-    std::uint8_t range = 0;    // the first with something left
+    bool in_kernel = false;    // T's sends are plaintext: the kernel seals them
+    bool offload_tried = false;
+    bool queued = false;      // in due_
+    std::uint8_t ranges = 0;  // of a send under way; 0: none
+    std::uint8_t range = 0;   // the first with something left
     std::size_t asked = 0;
     std::size_t taken = 0;
     std::array<ConstRange, transports::kMaxRanges> left;
@@ -376,9 +390,11 @@ class TlsTransport {
   void end(H& handler, Link& link, CloseInfo info) {
     const State before = std::exchange(link.state, State::draining);
     link.ranges = 0;
+    const bool lends = link.in_kernel && link.on_the_wire;  // T still holds the handler's memory
+    if (lends) inner_.cancel_send(link.conn);
     if (before == State::handshake && link.accepted) {
       count_failed_handshake(link.session->error());
-    } else if (info.reason == CloseReason::local) {
+    } else if (info.reason == CloseReason::local && !lends) {
       ++callbacks_;
       handler.on_close(link.conn, info);
     } else {
@@ -398,7 +414,42 @@ class TlsTransport {
     if (link.state != State::draining && link.state != State::ending) return;
     if (link.on_the_wire || !link.session->output().empty()) return;
     link.state = link.state == State::ending ? State::ended : State::silent;
+    if (link.in_kernel) say_the_end(link);
     inner_.close(link.conn);
+  }
+
+  /// close_notify, or that this end has failed; sealed by the kernel. One that does not leave is missed by the peer.
+  void say_the_end(Link& link) {
+    if constexpr (transports::OffloadsTls<T>) {
+      constexpr std::uint8_t kAlert = 21;
+      constexpr std::array<std::byte, 2> kCloseNotify = {std::byte{1}, std::byte{0}};
+      constexpr std::array<std::byte, 2> kInternalError = {std::byte{2}, std::byte{80}};
+      const bool failed = !link.session->error().empty();
+      inner_.send_tls_record(link.conn, kAlert, failed ? kInternalError : kCloseNotify);
+    }
+  }
+
+  /// Gives the sending keys to the kernel, once all that this process has sealed has left.
+  void try_offload(Link& link) {
+    if constexpr (transports::OffloadsTls<T>) {
+      if (!tls_.offload || link.offload_tried || link.state != State::open || link.on_the_wire ||
+          link.sending() || !link.session->output().empty())
+        return;
+      link.offload_tried = true;
+      const TlsSession::SendingKeys sending = link.session->sending_keys();
+      if (sending.keys.secret.empty()) return;  // TLS 1.2
+      const auto keys = KernelTlsKeys::derive(sending.cipher_suite, sending.keys);
+      const int os_error = keys ? inner_.offload_tls(link.conn, keys->bytes()) : EINVAL;
+      if (os_error == 0) {
+        link.session->stop_sending();
+        link.in_kernel = true;
+        ++offloaded_;
+        return;
+      }
+      tls_.offload = false;  // what one connection is refused, the next one is too
+      offload_fault_ = keys ? std::string("the kernel's TLS (kTLS): ") + std::strerror(os_error)
+                            : keys.error().message;
+    }
   }
 
   /// Encrypts what the send under way has left, a little ahead of the wire, and gives T what is encrypted. returns false
@@ -408,7 +459,11 @@ class TlsTransport {
       encrypt(link);
       if (link.on_the_wire) return true;
       const std::span<const std::byte> output = link.session->output();
-      if (output.empty()) return true;
+      if (output.empty()) {
+        if (tls_.offload) [[unlikely]]
+          try_offload(link);
+        return true;
+      }
       const ConstRange range{output.data(), output.size()};
       switch (inner_.send(link.conn, {&range, 1})) {
         case SendStatus::completed:
@@ -444,11 +499,19 @@ class TlsTransport {
   template <class H>
   void left_the_wire(H& handler, Link& link, std::size_t bytes) {
     link.on_the_wire = false;
+    if (link.in_kernel) return kernel_has_sent(handler, link, bytes);
     link.session->consume_output(bytes);
     put_on_the_wire(link);
     if (link.state == State::open && link.sending() && !link.cancelled && all_has_left(link))
       return tell_sent(handler, link);
     close_when_drained(link);
+  }
+  template <class H>
+  void kernel_has_sent(H& handler, Link& link, std::size_t bytes) {
+    if (link.state != State::open) return close_when_drained(link);
+    counters_.bytes_sent += bytes;
+    ++callbacks_;
+    handler.on_sent(link.conn, bytes);
   }
   template <class H>
   void tell_sent(H& handler, Link& link) {
@@ -527,6 +590,8 @@ class TlsTransport {
   mutable transports::TransportCounters counters_;
   std::uint64_t handshakes_failed_ = 0;
   std::string handshake_fault_;
+  std::uint64_t offloaded_ = 0;
+  std::string offload_fault_;
   std::uint64_t accepts_refused_ = 0;
   std::uint32_t accepted_ = 0;
   std::string why_;
@@ -538,6 +603,15 @@ transports::SendStatus TlsTransport<T>::send(Conn conn, std::span<const ConstRan
   Link* const link = find(conn);
   if (link == nullptr) return inner_.send(conn, ranges);
   if (link->state != State::open) return SendStatus::closed;
+  if (link->in_kernel) {
+    if (link->on_the_wire) return SendStatus::busy;
+    const SendStatus status = inner_.send(conn, ranges);
+    link->on_the_wire = status == SendStatus::pending;
+    if (status == SendStatus::completed) counters_.bytes_sent += transports::total_bytes(ranges);
+    if (status == SendStatus::completed || link->on_the_wire) ++counters_.sends;
+    if (link->on_the_wire) ++counters_.sends_partial;
+    return status;
+  }
   if (link->sending()) return SendStatus::busy;
   if (ranges.empty() || ranges.size() > transports::kMaxRanges) return SendStatus::invalid;
   link->asked = transports::total_bytes(ranges);
