@@ -111,7 +111,7 @@ TEST_F(TlsGiveAway, AtEveryByteOfTheStream) {
 }
 
 TEST_F(TlsGiveAway, WhatWasFedAndNotReadIsNotLost) {
-  for (const std::size_t read_bytes : {1, 100, 16'384, 20'000, 40'000}) {
+  for (const std::size_t read_bytes : {1U, 100U, 16'384U, 20'000U, 40'000U}) {
     SessionPair both = pair();
     const auto down = pattern(60'000, 3);
     ASSERT_EQ(both.server.write(down).bytes, down.size());

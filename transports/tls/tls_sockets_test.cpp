@@ -187,7 +187,7 @@ TYPED_TEST(TlsOverSockets, AnAlertInMidStreamComesAfterWhatWasSentBefore) {
 }
 
 TYPED_TEST(TlsOverSockets, ARecordThatIsCutIsNotDeliveredAndTheEndIsAnError) {
-  for (const std::size_t cut : {1, 4, 5, 6, 100, 2000}) {
+  for (const std::size_t cut : {1U, 4U, 5U, 6U, 100U, 2000U}) {
     Peer peer = this->open_with_peer();
     const Bytes whole = pattern(500, 1);
     ASSERT_EQ(peer.session().write(whole).bytes, whole.size());
