@@ -1,6 +1,7 @@
 #pragma once
 
 #include "reference/proxy/proxy.hpp"
+#include "transports/offload_tls.hpp"
 #include "transports/tls/tls_transport.hpp"
 
 namespace feedbench::proxy {

@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <span>
@@ -15,9 +14,8 @@
 #include <vector>
 
 #include "transports/hand_over.hpp"
-#include "transports/offload_tls.hpp"
 #include "transports/receive.hpp"
-#include "transports/tls/kernel_tls_keys.hpp"
+#include "transports/tls/kernel_sealer.hpp"
 #include "transports/tls/tls_session.hpp"
 #include "transports/transport.hpp"
 
@@ -132,9 +130,9 @@ class TlsTransport {
   /// Why the last of them failed, one sentence.
   [[nodiscard]] const std::string& handshake_fault() const noexcept { return handshake_fault_; }
   /// Connections whose records the kernel seals, since the beginning.
-  [[nodiscard]] std::uint64_t offloaded() const noexcept { return offloaded_; }
+  [[nodiscard]] std::uint64_t offloaded() const noexcept { return kernel_.taken(); }
   /// Why the kernel does not seal although it was asked to; empty if it does, or nothing was tried yet.
-  [[nodiscard]] const std::string& offload_fault() const noexcept { return offload_fault_; }
+  [[nodiscard]] const std::string& offload_fault() const noexcept { return kernel_.fault(); }
   /// Within on_close: why TLS ended this connection, one sentence; empty if it did not.
   [[nodiscard]] const std::string& why() const noexcept { return why_; }
   [[nodiscard]] T& inner() noexcept { return inner_; }
@@ -414,42 +412,16 @@ class TlsTransport {
     if (link.state != State::draining && link.state != State::ending) return;
     if (link.on_the_wire || !link.session->output().empty()) return;
     link.state = link.state == State::ending ? State::ended : State::silent;
-    if (link.in_kernel) say_the_end(link);
+    if (link.in_kernel) kernel_.say_the_end(inner_, link.conn, !link.session->error().empty());
     inner_.close(link.conn);
   }
 
-  /// close_notify, or that this end has failed; sealed by the kernel. One that does not leave is missed by the peer.
-  void say_the_end(Link& link) {
-    if constexpr (transports::OffloadsTls<T>) {
-      constexpr std::uint8_t kAlert = 21;
-      constexpr std::array<std::byte, 2> kCloseNotify = {std::byte{1}, std::byte{0}};
-      constexpr std::array<std::byte, 2> kInternalError = {std::byte{2}, std::byte{80}};
-      const bool failed = !link.session->error().empty();
-      inner_.send_tls_record(link.conn, kAlert, failed ? kInternalError : kCloseNotify);
-    }
-  }
-
-  /// Gives the sending keys to the kernel, once all that this process has sealed has left.
+  /// Once all that this process has sealed has left.
   void try_offload(Link& link) {
-    if constexpr (transports::OffloadsTls<T>) {
-      if (!tls_.offload || link.offload_tried || link.state != State::open || link.on_the_wire ||
-          link.sending() || !link.session->output().empty())
-        return;
-      link.offload_tried = true;
-      const TlsSession::SendingKeys sending = link.session->sending_keys();
-      if (sending.keys.secret.empty()) return;  // TLS 1.2
-      const auto keys = KernelTlsKeys::derive(sending.cipher_suite, sending.keys);
-      const int os_error = keys ? inner_.offload_tls(link.conn, keys->bytes()) : EINVAL;
-      if (os_error == 0) {
-        link.session->stop_sending();
-        link.in_kernel = true;
-        ++offloaded_;
-        return;
-      }
-      tls_.offload = false;  // what one connection is refused, the next one is too
-      offload_fault_ = keys ? std::string("the kernel's TLS (kTLS): ") + std::strerror(os_error)
-                            : keys.error().message;
-    }
+    if (link.offload_tried || link.state != State::open || link.on_the_wire || link.sending())
+      return;
+    link.offload_tried = true;
+    link.in_kernel = kernel_.take(inner_, link.conn, *link.session);
   }
 
   /// Encrypts what the send under way has left, a little ahead of the wire, and gives T what is encrypted. returns false
@@ -460,7 +432,7 @@ class TlsTransport {
       if (link.on_the_wire) return true;
       const std::span<const std::byte> output = link.session->output();
       if (output.empty()) {
-        if (tls_.offload) [[unlikely]]
+        if (kernel_.wanted()) [[unlikely]]
           try_offload(link);
         return true;
       }
@@ -590,8 +562,7 @@ class TlsTransport {
   mutable transports::TransportCounters counters_;
   std::uint64_t handshakes_failed_ = 0;
   std::string handshake_fault_;
-  std::uint64_t offloaded_ = 0;
-  std::string offload_fault_;
+  KernelSealer<T> kernel_{tls_.offload};
   std::uint64_t accepts_refused_ = 0;
   std::uint32_t accepted_ = 0;
   std::string why_;
