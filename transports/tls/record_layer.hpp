@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "transports/tls/tls_handles.hpp"
+#include "transports/tls/openssl_handles.hpp"
 #include "transports/tls/tls_session.hpp"
 #include "transports/tls/tls_traffic.hpp"
 

@@ -7,8 +7,8 @@
 #include <memory>
 #include <vector>
 
+#include "transports/tls/openssl_handles.hpp"
 #include "transports/tls/testing/session_pair.hpp"
-#include "transports/tls/tls_handles.hpp"
 
 namespace feedbench::tls {
 namespace {

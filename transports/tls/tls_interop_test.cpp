@@ -16,8 +16,8 @@
 #include <cstring>
 #include <filesystem>
 
+#include "transports/tls/openssl_handles.hpp"
 #include "transports/tls/testing/session_pair.hpp"
-#include "transports/tls/tls_handles.hpp"
 #include "transports/tls/tls_session.hpp"
 
 namespace feedbench::tls {

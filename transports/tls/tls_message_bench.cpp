@@ -15,9 +15,9 @@
 #include "transports/epoll/epoll_transport.hpp"
 #include "transports/io_uring/io_uring_transport.hpp"
 #include "transports/select/select_transport.hpp"
+#include "transports/tls/openssl_handles.hpp"
 #include "transports/tls/testing/session_pair.hpp"
 #include "transports/tls/testing/tls_peer_layer.hpp"
-#include "transports/tls/tls_handles.hpp"
 #include "transports/tls/tls_transport.hpp"
 
 namespace feedbench::tls {

@@ -6,18 +6,18 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "transports/tls/tls_traffic.hpp"
 #include "transports/transport.hpp"
 
-struct ssl_ctx_st;
-
-/// TLS over any transport: bytes in, bytes out, no descriptor, no wait. OpenSSL reads the
-/// ciphertext where the transport put it and decrypts into the memory the caller names (the log).
+/// TLS over any transport: bytes in, bytes out, no descriptor, no wait. The ciphertext is read where the transport put it
+/// and decrypted into the memory the caller names (the log).
 namespace feedbench::tls {
 
 class TlsSession;
-class KeptSession;
+class SessionState;
+class ProviderContext;
 
 struct TlsClientOptions {
   /// Whom to speak to: a DNS name (sent as SNI, checked against the certificate's DNS names) or a
@@ -56,14 +56,10 @@ class TlsContext {
   [[nodiscard]] transports::Expected<TlsSession> new_session() const;
 
  private:
-  TlsContext() = default;
+  explicit TlsContext(std::shared_ptr<ProviderContext> context) noexcept
+      : context_(std::move(context)) {}
 
-  std::shared_ptr<ssl_ctx_st> context_;
-  std::shared_ptr<KeptSession> kept_;  // a client's
-  std::string server_name_;
-  bool is_client_ = false;
-  bool verify_ = true;
-  bool tells_keys_ = false;
+  std::shared_ptr<ProviderContext> context_;
 };
 
 enum class TlsStatus : std::uint8_t {
@@ -175,11 +171,9 @@ class TlsSession {
 
  private:
   friend class TlsContext;
-  friend struct BioAccess;
-  struct State;
-  explicit TlsSession(std::unique_ptr<State> state) noexcept;
+  explicit TlsSession(std::unique_ptr<SessionState> state) noexcept;
 
-  std::unique_ptr<State> state_;
+  std::unique_ptr<SessionState> state_;
 };
 
 }  // namespace feedbench::tls

@@ -11,7 +11,7 @@
 #include <memory>
 #include <stdexcept>
 
-#include "transports/tls/tls_handles.hpp"
+#include "transports/tls/openssl_handles.hpp"
 
 namespace feedbench::tls::testing {
 namespace {

@@ -1,29 +1,14 @@
 #pragma once
 
-#include <openssl/bio.h>
 #include <openssl/ssl.h>
-#include <openssl/x509.h>
 
 #include <memory>
 #include <mutex>
 #include <string>
 
-/// OpenSSL's objects as owned values, and its error queue as text. For the .cpp files of this
-/// folder.
+#include "transports/tls/openssl_handles.hpp"
+
 namespace feedbench::tls {
-
-template <auto kFree>
-struct Freed {
-  template <class T>
-  void operator()(T* object) const noexcept {
-    kFree(object);
-  }
-};
-
-using SslHandle = std::unique_ptr<SSL, Freed<SSL_free>>;
-using X509Handle = std::unique_ptr<X509, Freed<X509_free>>;
-using KeyHandle = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
-using BioHandle = std::unique_ptr<BIO, Freed<BIO_free_all>>;
 
 /// The newest session ticket of a client's context. thread: any.
 class KeptSession {
@@ -52,13 +37,15 @@ class KeptSession {
   std::unique_ptr<SSL_SESSION, Freed<SSL_SESSION_free>> newest_;
 };
 
-/// The reason of the first queued error, in OpenSSL's words, or "unknown reason". Clears the queue.
-std::string take_openssl_reason();
-
-/// "DNS:localhost, IP:127.0.0.1": whom a certificate is for. "nobody (it carries no names)" if
-/// none.
-std::string names_of(X509* certificate);
-/// "Nov 21 10:00:00 2026 GMT".
-std::string text_of(const ASN1_TIME* time);
+/// What a TlsContext is with OpenSSL. Sessions hold it.
+class ProviderContext {
+ public:
+  KeptSession kept;  // a client's
+  std::unique_ptr<SSL_CTX, Freed<SSL_CTX_free>> ssl_context;
+  std::string server_name;
+  bool is_client = false;
+  bool verify = true;
+  bool tells_keys = false;
+};
 
 }  // namespace feedbench::tls

@@ -1,12 +1,10 @@
-#include <arpa/inet.h>
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 
-#include <array>
 #include <cerrno>
-#include <cstring>
+#include <utility>
 
-#include "transports/tls/tls_handles.hpp"
+#include "transports/tls/openssl/provider_context.hpp"
+#include "transports/tls/openssl_handles.hpp"
 #include "transports/tls/tls_session.hpp"
 
 namespace feedbench::tls {
@@ -15,23 +13,22 @@ namespace {
 // OpenSSL would ask on the terminal for the password of an encrypted key; a program must not.
 int refuse_password(char*, int, int, void*) { return 0; }
 
-/// kept: lives as long as the context.
-std::shared_ptr<SSL_CTX> new_context(const SSL_METHOD* method,
-                                     std::shared_ptr<KeptSession> kept = {}) {
+std::shared_ptr<ProviderContext> new_context(const SSL_METHOD* method) {
   ERR_clear_error();
-  std::shared_ptr<SSL_CTX> context(
-      SSL_CTX_new(method), [held_too = std::move(kept)](SSL_CTX* held) { SSL_CTX_free(held); });
-  if (context == nullptr) return context;
-  SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
+  auto made = std::make_shared<ProviderContext>();
+  made->ssl_context.reset(SSL_CTX_new(method));
+  SSL_CTX* const context = made->ssl_context.get();
+  if (context == nullptr) return made;
+  SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   // All three are strong; the first is the cheapest where the processor has AES.
   SSL_CTX_set_ciphersuites(
-      context.get(), "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");
+      context, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");
   // TLS 1.2: only what 1.3 would allow too, ephemeral keys and authenticated encryption.
-  SSL_CTX_set_cipher_list(context.get(), "ECDHE+AESGCM:ECDHE+CHACHA20");
-  SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-  SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
-  SSL_CTX_set_default_passwd_cb(context.get(), refuse_password);
-  return context;
+  SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20");
+  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_default_passwd_cb(context, refuse_password);
+  return made;
 }
 
 transports::Error setup_error(const std::string& what, const std::string& advice) {
@@ -56,69 +53,20 @@ transports::Expected<void> use_certificate(SSL_CTX* context, const std::string& 
 
 }  // namespace
 
-std::string take_openssl_reason() {
-  const unsigned long code = ERR_get_error();
-  ERR_clear_error();
-  if (code == 0) return "unknown reason";
-  if (ERR_SYSTEM_ERROR(code)) return std::strerror(ERR_GET_REASON(code));
-  const char* reason = ERR_reason_error_string(code);
-  return reason != nullptr ? reason : "error " + std::to_string(ERR_GET_REASON(code));
-}
-
-std::string names_of(X509* certificate) {
-  std::string text;
-  auto* names = static_cast<GENERAL_NAMES*>(
-      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr));
-  constexpr int kNamesShown = 8;
-  for (int i = 0; names != nullptr && i < sk_GENERAL_NAME_num(names) && i < kNamesShown; ++i) {
-    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
-    std::string one;
-    if (name->type == GEN_DNS) {
-      const auto* bytes = reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName));
-      one = "DNS:" +
-            std::string(bytes, static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName)));
-    } else if (name->type == GEN_IPADD) {
-      const int length = ASN1_STRING_length(name->d.iPAddress);
-      std::array<char, INET6_ADDRSTRLEN> address{};
-      if (::inet_ntop(length == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(name->d.iPAddress),
-                      address.data(), static_cast<socklen_t>(address.size())) != nullptr) {
-        one = "IP:" + std::string(address.data());
-      }
-    }
-    // A certificate is the peer's text: only what can be shown safely is shown.
-    for (char& letter : one) {
-      if (letter < ' ' || letter > '~') letter = '?';
-    }
-    if (!one.empty()) text += (text.empty() ? "" : ", ") + one;
-  }
-  GENERAL_NAMES_free(names);
-  return text.empty() ? "nobody (it carries no names)" : text;
-}
-
-std::string text_of(const ASN1_TIME* time) {
-  const BioHandle memory(BIO_new(BIO_s_mem()));
-  if (memory == nullptr || ASN1_TIME_print(memory.get(), time) != 1) return "an unreadable date";
-  std::array<char, 64> text{};
-  const int bytes = BIO_read(memory.get(), text.data(), static_cast<int>(text.size()));
-  return {text.data(), static_cast<std::size_t>(bytes > 0 ? bytes : 0)};
-}
-
 transports::Expected<TlsContext> TlsContext::client(const TlsClientOptions& options) {
   if (options.verify && options.server_name.empty()) {
     return tl::unexpected(
         transports::Error{"set up TLS: no server name to check the certificate against", EINVAL});
   }
-  TlsContext made;
-  made.is_client_ = made.tells_keys_ = true;
-  made.verify_ = options.verify;
-  made.server_name_ = options.server_name;
-  if (made.server_name_.size() > 1 && made.server_name_.back() == '.') made.server_name_.pop_back();
-  made.kept_ = std::make_shared<KeptSession>();
-  made.context_ = new_context(TLS_client_method(), made.kept_);
-  SSL_CTX* const context = made.context_.get();
+  auto made = new_context(TLS_client_method());
+  made->is_client = made->tells_keys = true;
+  made->verify = options.verify;
+  made->server_name = options.server_name;
+  if (made->server_name.size() > 1 && made->server_name.back() == '.') made->server_name.pop_back();
+  SSL_CTX* const context = made->ssl_context.get();
   if (context == nullptr)
     return tl::unexpected(setup_error("new client context", "is OpenSSL installed whole?"));
-  made.kept_->collect(context);
+  made->kept.collect(context);
   if (!options.certificate_file.empty() || !options.key_file.empty()) {
     if (auto used = use_certificate(context, options.certificate_file, options.key_file); !used)
       return tl::unexpected(used.error());
@@ -132,14 +80,13 @@ transports::Expected<TlsContext> TlsContext::client(const TlsClientOptions& opti
     return tl::unexpected(
         setup_error("read the system's authorities", "install ca-certificates, or give --ca FILE"));
   }
-  return made;
+  return TlsContext(std::move(made));
 }
 
 transports::Expected<TlsContext> TlsContext::server(const TlsServerOptions& options) {
-  TlsContext made;
-  made.tells_keys_ = options.tells_keys;
-  made.context_ = new_context(TLS_server_method());
-  SSL_CTX* const context = made.context_.get();
+  auto made = new_context(TLS_server_method());
+  made->tells_keys = options.tells_keys;
+  SSL_CTX* const context = made->ssl_context.get();
   if (context == nullptr)
     return tl::unexpected(setup_error("new server context", "is OpenSSL installed whole?"));
   if (auto used = use_certificate(context, options.certificate_file, options.key_file); !used)
@@ -159,7 +106,7 @@ transports::Expected<TlsContext> TlsContext::server(const TlsServerOptions& opti
     static constexpr unsigned char kName[] = "feedbench-mutual";
     SSL_CTX_set_session_id_context(context, kName, sizeof(kName) - 1);
   }
-  return made;
+  return TlsContext(std::move(made));
 }
 
 }  // namespace feedbench::tls
