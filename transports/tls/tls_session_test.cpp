@@ -262,6 +262,43 @@ TEST_F(TlsSessionTest, ASelfSignedCertificateIsRefusedAndTrustedWhenGiven) {
       refusal({.server_name = "localhost", .ca_file = certificates_->ca_file()}, self);
   EXPECT_NE(error.find("self-signed"), std::string::npos) << error;
   EXPECT_NE(error.find("--ca FILE"), std::string::npos) << error;
+  SessionPair trusted = make_pair({.server_name = "localhost", .ca_file = self.certificate_file()},
+                                  server_options(self));
+  EXPECT_TRUE(trusted.shake_hands()) << trusted.client.error();
+  refusal({.server_name = "elsewhere", .ca_file = self.certificate_file()}, self);
+}
+
+TEST_F(TlsSessionTest, ANameOfAnotherKindDoesNotCount) {
+  // An address among the DNS names is no address, and the subject is no name.
+  const TestCertificates odd({.dns_names = {"127.0.0.1", "f*.example.com"}, .ip_addresses = {}});
+  for (const char* const name :
+       {"127.0.0.1", "feedbench test server", "feed.example.com", ".example.com"}) {
+    SCOPED_TRACE(name);
+    const auto context = TlsContext::client({.server_name = name, .ca_file = odd.ca_file()});
+    ASSERT_TRUE(context.has_value());
+    if (!context->new_session()) continue;  // not a host name at all
+    EXPECT_NE(refusal({.server_name = name, .ca_file = odd.ca_file()}, odd)
+                  .find(std::string("not for ") + name),
+              std::string::npos);
+  }
+  const TestCertificates nameless({.dns_names = {}, .ip_addresses = {}});
+  EXPECT_NE(
+      refusal({.server_name = "localhost", .ca_file = nameless.ca_file()}, nameless).find("nobody"),
+      std::string::npos);
+}
+
+TEST_F(TlsSessionTest, APeerThatOnlyAsksForNewKeysMakesNoMoreThanSoMuchWait) {
+  SessionPair pair = good_pair();
+  ASSERT_TRUE(pair.shake_hands());
+  TlsStatus status = TlsStatus::want_input;
+  std::size_t waits = 0;
+  for (int i = 0; i < 60'000 && status != TlsStatus::failed; ++i) {
+    ASSERT_EQ(pair.server.update_keys(), TlsStatus::ok);
+    status = carry(pair.server, pair.client, SIZE_MAX, pair.client_plain);
+    waits = pair.client.output().size();
+    ASSERT_LE(waits, TlsSession::kOutputBytesMax + 128 * 1024);
+  }
+  EXPECT_TRUE(status == TlsStatus::failed || waits < 1000) << waits;
 }
 
 TEST_F(TlsSessionTest, AnExpiredCertificateIsRefusedWithItsDate) {

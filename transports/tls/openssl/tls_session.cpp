@@ -290,9 +290,9 @@ std::string OpensslSession::set_up() {
   std::array<unsigned char, 16> address{};
   const bool is_address = ::inet_pton(AF_INET, server_name.c_str(), address.data()) == 1 ||
                           ::inet_pton(AF_INET6, server_name.c_str(), address.data()) == 1;
-  bool named = true;
+  bool named = !server_name.starts_with('.');  // OpenSSL would take any name below it
   if (!is_address && !server_name.empty())
-    named = SSL_set_tlsext_host_name(ssl, server_name.c_str()) == 1;
+    named = named && SSL_set_tlsext_host_name(ssl, server_name.c_str()) == 1;
   if (context_->verify) {
     SSL_set_verify(ssl, SSL_VERIFY_PEER, on_verify);
     X509_VERIFY_PARAM* const checks = SSL_get0_param(ssl);
