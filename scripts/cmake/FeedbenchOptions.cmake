@@ -10,6 +10,11 @@ option(FEEDBENCH_WARNINGS_AS_ERRORS "Treat warnings as errors" ${PROJECT_IS_TOP_
 option(FEEDBENCH_ASSERTIONS "Keep assert() and libstdc++ container assertions in every build type" OFF)
 option(FEEDBENCH_FAST_BUILD "Compile fewer, larger files, and the standard library once: two thirds of the time" OFF)
 set(FEEDBENCH_SANITIZE "" CACHE STRING "Sanitizers to build with, for example address,undefined")
+set(FEEDBENCH_TLS openssl CACHE STRING "Who speaks TLS: openssl or wolfssl")
+set_property(CACHE FEEDBENCH_TLS PROPERTY STRINGS openssl wolfssl)
+if(NOT FEEDBENCH_TLS MATCHES "^(openssl|wolfssl)$")
+  message(FATAL_ERROR "FEEDBENCH_TLS=${FEEDBENCH_TLS}: openssl and wolfssl are known")
+endif()
 set(FEEDBENCH_CCACHE AUTO CACHE STRING "Use ccache: AUTO, ON or OFF")
 
 set(CMAKE_CXX_STANDARD 20)

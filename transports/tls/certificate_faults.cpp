@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include <array>
@@ -73,6 +74,22 @@ bool certificate_is_for(std::span<const std::byte> der, const std::string& host)
   constexpr unsigned kFlags =
       X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT;
   return X509_check_host(certificate.get(), host.data(), host.size(), kFlags, nullptr) == 1;
+}
+
+bool key_belongs_to(const std::string& certificate_file, const std::string& key_file) {
+  const auto no_password = [](char*, int, int, void*) { return 0; };
+  const BioHandle certificate_bytes(BIO_new_file(certificate_file.c_str(), "r"));
+  const BioHandle key_bytes(BIO_new_file(key_file.c_str(), "r"));
+  const X509Handle certificate(
+      certificate_bytes ? PEM_read_bio_X509(certificate_bytes.get(), nullptr, no_password, nullptr)
+                        : nullptr);
+  const KeyHandle key(key_bytes
+                          ? PEM_read_bio_PrivateKey(key_bytes.get(), nullptr, no_password, nullptr)
+                          : nullptr);
+  const bool belongs =
+      certificate && key && X509_check_private_key(certificate.get(), key.get()) == 1;
+  ERR_clear_error();
+  return belongs;
 }
 
 std::string describe_certificate_fault(CertificateFault fault, std::span<const std::byte> der,

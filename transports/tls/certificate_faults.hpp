@@ -23,6 +23,9 @@ enum class CertificateFault : std::uint8_t {
 /// der: one certificate; what is none is for nobody.
 bool certificate_is_for(std::span<const std::byte> der, const std::string& host);
 
+/// PEM files: the key is that of the file's first certificate. false also if one of them cannot be read.
+bool key_belongs_to(const std::string& certificate_file, const std::string& key_file);
+
 /// A sentence's second half: "its certificate expired on Nov 21 10:00:00 2026 GMT (...)".
 /// of_server: a client looks at it, which wanted `host`. reason: in the provider's words, for `other`.
 std::string describe_certificate_fault(CertificateFault fault, std::span<const std::byte> der,

@@ -24,6 +24,12 @@ class KernelSealer {
   /// true: T's sends on `conn` are plaintext from here on. All that the session has sealed must have left.
   bool take(T& transport, transports::Conn conn, TlsSession& session) {
     if constexpr (transports::OffloadsTls<T>) {
+      if (!tls_provider().tells_secrets) {
+        wanted_ = false;
+        fault_ =
+            std::string(tls_provider().name) + " tells no keys that the kernel could seal with";
+        return false;
+      }
       const TlsSession::SendingKeys sending = session.sending_keys();
       if (sending.keys.secret.empty()) return false;  // TLS 1.2
       const auto keys = KernelTlsKeys::derive(sending.cipher_suite, sending.keys);

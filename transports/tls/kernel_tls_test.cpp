@@ -229,6 +229,10 @@ class Offloading {
 
 class FakeKernelTls : public ::testing::Test {
  protected:
+  void SetUp() override {
+    if (!tls_provider().tells_secrets)
+      GTEST_SKIP() << tls_provider().name << " tells nobody a connection's secrets";
+  }
   void TearDown() override { FakeKernel::refuses_with = 0; }
   Offloading<FakeKernel> make() {
     return Offloading<FakeKernel>(testing::SharedContexts::get().client, network_,
@@ -259,6 +263,8 @@ TEST_F(FakeKernelTls, AKernelThatHasNoneIsToldAndThisProcessSeals) {
 }
 
 TEST(TlsSessionSendingKeys, AreThoseThatTheNextRecordIsSealedWith) {
+  if (!tls_provider().tells_secrets)
+    GTEST_SKIP() << tls_provider().name << " tells nobody a connection's secrets";
   TlsServerOptions options;
   const auto& certificates = testing::SharedContexts::get().certificates;
   options.certificate_file = certificates.certificate_file();
@@ -298,6 +304,8 @@ using Offloaders = ::testing::Types<transports::EpollTransport, transports::Sele
 TYPED_TEST_SUITE(RealKernelTls, Offloaders);
 
 TYPED_TEST(RealKernelTls, SealsForAPeerOfOpenssl) {
+  if (!tls_provider().tells_secrets)
+    GTEST_SKIP() << tls_provider().name << " tells nobody a connection's secrets";
   const transports::KernelFeature kernel = transports::probe_kernel_tls();
   if (!kernel.available.value_or(false)) GTEST_SKIP() << "ktls: " << kernel.reason;
   Offloading<TypeParam> both(testing::SharedContexts::get().client);

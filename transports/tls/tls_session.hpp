@@ -19,6 +19,14 @@ class TlsSession;
 class SessionState;
 class ProviderContext;
 
+/// Who speaks TLS in this build (FEEDBENCH_TLS).
+struct TlsProvider {
+  std::string_view name;  ///< "OpenSSL", "wolfSSL".
+  /// Sessions can tell their connection's secrets: without that can_give_away() is false and sending_keys() empty, always.
+  bool tells_secrets;
+};
+TlsProvider tls_provider() noexcept;
+
 struct TlsClientOptions {
   /// Whom to speak to: a DNS name (sent as SNI, checked against the certificate's DNS names) or a
   /// numeric IP address (checked against its IP addresses, no SNI).
@@ -91,16 +99,17 @@ struct TlsWrite {
 ///
 /// Bounds: output() holds at most kOutputBytesMax of records made by write(), which then takes no
 /// more; handshake and alert records are always taken. One record is at most 16 KiB of plaintext.
-/// Cost per record: the cipher, one copy of the ciphertext into OpenSSL's buffer (it decrypts
+/// Cost per record: the cipher, one copy of the ciphertext into the provider's buffer (it decrypts
 /// there), one copy of the plaintext into `into`. Once warm this class allocates nothing; OpenSSL
 /// 3.0 itself makes and frees one 40-byte object for each TLS 1.3 record it opens and three for
-/// each it seals. thread: one at a time.
+/// each it seals, wolfSSL 5.5 its buffer for the record. thread: one at a time.
 class TlsSession {
  public:
   /// How much ciphertext of write() may wait to be sent.
   static constexpr std::size_t kOutputBytesMax = std::size_t{1} << 20;
 
-  /// Goes on, as the client, with a connection that another process has opened: established from the start.
+  /// Goes on, as the client, with a connection that another process has opened: established from the start. With every
+  /// provider: records alone are left to do, and OpenSSL's ciphers do them.
   /// errors: traffic that contradicts itself.
   static transports::Expected<TlsSession> resume(const TlsTraffic& traffic);
 
@@ -139,7 +148,8 @@ class TlsSession {
   /// The first `bytes` of output() have been sent (or handed over for good).
   void consume_output(std::size_t bytes) noexcept;
 
-  /// This end is a client's, established in TLS 1.3, and in order: give_away() can be called.
+  /// This end is a client's, established in TLS 1.3, and in order, and the provider tells secrets (or it was resumed here):
+  /// give_away() can be called.
   [[nodiscard]] bool can_give_away() const noexcept;
   /// Everything that another process needs to go on with the connection (resume()). It holds the connection's secrets:
   /// hand it to nobody but the same user, and forget it. Take output() first; nothing but the destructor may be called
@@ -148,7 +158,7 @@ class TlsSession {
 
   /// For who seals records in this session's place (the kernel): the sending half of where the connection stands. Empty
   /// secret: it cannot be told, or not now (TLS 1.2, not established, something waits in output(), the options did not ask
-  /// for it).
+  /// for it, a provider that tells no secrets).
   struct SendingKeys {
     std::uint16_t cipher_suite = 0;
     TrafficKeys keys;

@@ -53,6 +53,8 @@ transports::Expected<void> use_certificate(SSL_CTX* context, const std::string& 
 
 }  // namespace
 
+TlsProvider tls_provider() noexcept { return {"OpenSSL", true}; }
+
 transports::Expected<TlsContext> TlsContext::client(const TlsClientOptions& options) {
   if (options.verify && options.server_name.empty()) {
     return tl::unexpected(
