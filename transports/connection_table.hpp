@@ -65,7 +65,11 @@ struct alignas(64) ConnectionSlot {
   bool polling;
   bool cancelling;  // those that do not end by themselves were told to
   bool aborted;     // close at once: RST instead of FIN, or the lingering is over
+  bool unnoticed;   // a zero-copy send is done, but the kernel still holds its memory
+  bool timed;       // closing, and for that reason among the lingering
   PendingSend send;
+  int unnoticed_result;      // of that send
+  std::uint32_t taking_off;  // bytes that were handed on and are being taken off the socket
 };
 static_assert(sizeof(ConnectionSlot) == 128);
 

@@ -223,6 +223,11 @@ void set_reset_on_close(int descriptor) noexcept {
   ::setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
+void disconnect(int descriptor) noexcept {
+  const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
+  ::connect(descriptor, &nobody, sizeof(nobody));  // connect(2): dissolves the association
+}
+
 int take_error(int descriptor) noexcept {
   int os_error = 0;
   socklen_t bytes = sizeof(os_error);

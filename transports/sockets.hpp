@@ -48,6 +48,9 @@ Expected<Listening> adopt_listener(std::string_view what, rings::Descriptor list
 /// Makes the close of this socket send RST instead of FIN.
 void set_reset_on_close(int descriptor) noexcept;
 
+/// Ends the connection of a socket with RST and lets go of what it was to send; the socket stays.
+void disconnect(int descriptor) noexcept;
+
 /// The pending error of a socket (SO_ERROR), which this call clears.
 int take_error(int descriptor) noexcept;
 

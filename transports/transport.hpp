@@ -129,20 +129,16 @@ struct TransportOptions {
   /// Tables are sized once for this many, at most 16 million; more are refused at accept (counted).
   std::uint32_t connections_max = 4096;
   /// Memory for what is received on connections that do not lend theirs. select and epoll: the
-  /// largest chunk one on_receive gets. io_uring: all buffers together.
+  /// largest chunk one on_receive gets. io_uring: all buffers together (IoUringOptions).
   std::size_t receive_buffer_bytes = 256 * 1024;
-  /// select and epoll, spinning: when exactly one connection was opened by connect() (a proxy's
-  /// upstream), poll() reads it directly and asks for all others after each chunk and every eighth
-  /// time. Saves one system call between a message and its handler.
+  /// Sockets, spinning: when exactly one connection was opened by connect() (a proxy's upstream), poll() reads it without
+  /// asking first whether there is something. select and epoll ask for all others after each chunk and every eighth
+  /// time; io_uring submits the receive, lent memory alone, with everything else. Saves a system call, or a notification,
+  /// between a message and its handler.
   bool spin_on_connected = true;
-  /// io_uring: how many buffers that memory is cut into (rounded up to a power of two); one of them
-  /// is the largest chunk one on_receive gets.
-  std::uint32_t receive_buffers = 64;
-  /// io_uring: entries of the submission queue (completions: four times as many).
-  std::uint32_t queue_entries = 1024;
-  /// io_uring: false takes the set-up meant for kernels without deferred task run (to test and
-  /// compare).
-  bool deferred_task_run = true;
+  /// epoll and io_uring: a blocking poll() asks the network card itself for so long before it sleeps; 0: never. Drivers with
+  /// NAPI alone, so not loopback. Linux 6.9; refused (Error) where the kernel or the transport has it not.
+  std::uint32_t busy_poll_us = 0;
 };
 
 /// Up to here a chunk is a message that waits, beyond it a backlog.
@@ -155,8 +151,8 @@ struct ConnOptions {
   bool lend_memory = false;  ///< Receive straight into Handler::receive_space(conn) (the feed log)
                              ///< instead of transport memory.
   /// The kernel acknowledges a small chunk when on_receive has returned, not before: what the handler sends leaves
-  /// first. select and epoll: one more system call for each chunk of at most kLateAckBytesMax. io_uring: delayed
-  /// acknowledgements (TCP_QUICKACK off), which spares every other one.
+  /// first. select and epoll: one more system call for each chunk of at most kLateAckBytesMax. io_uring: one more request,
+  /// for lent memory; else delayed acknowledgements (TCP_QUICKACK off), which spares every other one.
   bool late_ack = false;
   int send_buffer_bytes = 0;     ///< SO_SNDBUF; 0 keeps the kernel's default and its auto-tuning.
   int receive_buffer_bytes = 0;  ///< SO_RCVBUF; 0 likewise.

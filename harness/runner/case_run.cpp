@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -379,13 +380,14 @@ std::vector<std::string> system_command(const CaseRun& run, const RunEnvironment
                                         const std::string& topics) {
   const scenario::Case& what = run.what;
   const bool veth = what.network == scenario::Network::veth;
+  const scenario::TransportChoice transport = scenario::split_transport(what.transport);
   const auto program = [&](const char* name) { return (environment.programs / name).string(); };
   std::vector<std::string> out;
   switch (what.system) {
     case System::feedproxy:
       out = {program("feedproxy"),
              "--transport",
-             what.transport,
+             transport.name,
              "--venue",
              what.venue,
              "--ring-bytes",
@@ -400,6 +402,8 @@ std::vector<std::string> system_command(const CaseRun& run, const RunEnvironment
       if (what.transport == "xdp")
         out.insert(out.end(), {"--xdp-interface", VethSite::kNearInterface, "--xdp-address",
                                VethSite::kNearNetwork});
+      if (!transport.options.empty())
+        out.insert(out.end(), {"--io-uring", fmt::format("{}", fmt::join(transport.options, ","))});
       if (what.venue == "alpaca") out.insert(out.end(), {"--subscribe", topics});
       break;
     case System::relay:

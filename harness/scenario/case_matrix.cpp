@@ -18,6 +18,8 @@ std::string not_applicable(const Case& c, const Scenario& scenario, const Missin
     return fmt::format("{} does not run on xdp", to_string(c.system));
   if (c.transport == "xdp" && c.network == Network::loopback)
     return "xdp does not run over loopback: it takes frames from an interface of its own";
+  if (c.transport.find('+') != std::string::npos && c.system != System::feedproxy)
+    return fmt::format("{} has no options of io_uring", to_string(c.system));
   if (c.via == Via::shm && c.system != System::feedproxy)
     return fmt::format("{} has no local clients", to_string(c.system));
   if (c.venue == "alpaca" && c.system != System::feedproxy) {
@@ -27,7 +29,7 @@ std::string not_applicable(const Case& c, const Scenario& scenario, const Missin
   if (c.network == Network::veth && !missing.veth.empty())
     return fmt::format("network veth is not available here: {}", missing.veth);
   for (const MissingTransport& transport : missing.transports) {
-    if (transport.name == c.transport)
+    if (transport.name == split_transport(c.transport).name)
       return fmt::format("{} is not available here: {}", transport.name, transport.reason);
   }
   for (const Exclusion& exclusion : scenario.exclude) {

@@ -78,6 +78,19 @@ TEST(CaseMatrix, SkipsATransportThatIsNotAvailable) {
   EXPECT_EQ(expansion.skips[0].reason, "io_uring is not available here: the kernel says ENOSYS");
 }
 
+TEST(CaseMatrix, OptionsOfIoUringAreFeedproxysAndGoWithTheTransport) {
+  const auto here = expand(
+      scenario_of("matrix: {system: [feedproxy, relay], transport: io_uring+registered_files}\n"),
+      {});
+  EXPECT_EQ(here.cases.size(), 1U);
+  ASSERT_EQ(here.skips.size(), 1U);
+  EXPECT_EQ(here.skips[0].reason, "relay has no options of io_uring");
+  const auto without = expand(scenario_of("matrix: {transport: io_uring+registered_files}\n"),
+                              {.transports = {{"io_uring", "the kernel says ENOSYS"}}, .veth = {}});
+  ASSERT_EQ(without.skips.size(), 1U);
+  EXPECT_EQ(without.skips[0].reason, "io_uring is not available here: the kernel says ENOSYS");
+}
+
 TEST(CaseMatrix, XdpIsFeedproxysAndNotForLoopback) {
   const auto expansion =
       expand(scenario_of("matrix: {system: [feedproxy, relay], transport: [epoll, xdp], network: "

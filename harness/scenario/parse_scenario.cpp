@@ -11,6 +11,7 @@
 #include "harness/scenario/case_matrix.hpp"
 #include "harness/scenario/scenario.hpp"
 #include "harness/scenario/yaml_reader.hpp"
+#include "transports/io_uring/io_uring_options.hpp"
 
 namespace feedbench::scenario {
 namespace {
@@ -249,10 +250,7 @@ class ScenarioParser {
       if (first) block.systems.clear();
       block.systems.push_back(static_cast<System>(i));
     });
-    words(map, "transport", kTransports, [&](std::size_t i, bool first) {
-      if (first) block.transports.clear();
-      block.transports.push_back(kTransports[i]);
-    });
+    transports(map, block.transports);
     if (map.has("network")) block.networks.clear();
     words(map, "network", kNetworks,
           [&](std::size_t i, bool) { block.networks.push_back(static_cast<Network>(i)); });
@@ -349,6 +347,24 @@ class ScenarioParser {
       if (const auto index = scalar_word(item, key, known, faults_)) {
         take(*index, first);
         first = false;
+      }
+    });
+  }
+
+  /// A transport, io_uring also with options: io_uring+registered_files+zero_copy=65536.
+  void transports(MapReader& map, std::vector<std::string>& out) {
+    if (map.has("transport")) out.clear();
+    each_scalar(map.get("transport"), "transport", faults_, [&](const YAML::Node& item) {
+      const std::string text = item.IsScalar() ? item.Scalar() : std::string();
+      const TransportChoice choice = split_transport(text);
+      if (choice.name != "io_uring" || choice.options.empty()) {
+        if (const auto index = scalar_word(item, "transport", kTransports, faults_))
+          out.push_back(kTransports[*index]);
+      } else if (const auto options = feedbench::transports::parse_io_uring_options(choice.options);
+                 !options) {
+        faults_.add(item.Mark(), fmt::format("transport io_uring: {}", options.error().message));
+      } else {
+        out.push_back(text);
       }
     });
   }

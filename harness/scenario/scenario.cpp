@@ -1,6 +1,7 @@
 #include "harness/scenario/scenario.hpp"
 
 #include <fmt/format.h>
+#include <sstream>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -144,6 +145,15 @@ nlohmann::json to_json(const Scenario& scenario) {
     out["exclude"].push_back(row);
   }
   return out;
+}
+
+TransportChoice split_transport(const std::string& value) {
+  TransportChoice choice;
+  std::istringstream parts(value);
+  std::getline(parts, choice.name, '+');
+  for (std::string option; std::getline(parts, option, '+');)
+    choice.options.push_back(std::move(option));
+  return choice;
 }
 
 }  // namespace feedbench::scenario

@@ -59,6 +59,14 @@ enum class Network : std::uint8_t {
 };
 std::string_view to_string(Network network);
 
+/// A value of the axis transport in its parts: "io_uring+registered_files" is io_uring with that option
+/// (transports/io_uring/io_uring_options.hpp).
+struct TransportChoice {
+  std::string name;
+  std::vector<std::string> options;
+};
+TransportChoice split_transport(const std::string& value);
+
 /// The ring that a bridge publishes into and its clients read. Only the feed log has more than one
 /// reader.
 enum class Ring : std::uint8_t { feed_log, mirrored, spsc, hft_shm };

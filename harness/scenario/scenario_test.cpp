@@ -193,6 +193,20 @@ TEST(Scenario, AnUnknownNetworkIsToldThoseThereAre) {
   EXPECT_THAT(only_fault(kBare + "matrix: {network: vet}\n"), HasSubstr("did you mean \"veth\"?"));
 }
 
+TEST(Scenario, IoUringMayHaveOptions) {
+  const auto with = [](const std::string& transport) {
+    return kBare + "matrix: {transport: [" + transport + "]}\n";
+  };
+  const std::string options = "io_uring+registered_files+zero_copy=65536";
+  const auto read = parse_scenario(with("io_uring, " + options), "test.yaml");
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->groups[0].matrix[0].transports, (std::vector<std::string>{"io_uring", options}));
+  EXPECT_THAT(only_fault(with("io_uring+bundles")),
+              HasSubstr("transport io_uring: bundles: there is no such option"));
+  EXPECT_THAT(only_fault(with("io_uring+")), HasSubstr("has no value"));
+  EXPECT_THAT(only_fault(with("epoll+registered_files")), HasSubstr("has no value"));
+}
+
 TEST(Scenario, XdpWithoutAVethPairIsOneFault) {
   const std::string sentence =
       "test.yaml:3:21: transport xdp does not run over loopback: it takes frames from an interface "

@@ -17,6 +17,7 @@
 #include "reference/program/exit_codes.hpp"
 #include "reference/program/nearest_name.hpp"
 #include "reference/websocket/url.hpp"
+#include "transports/io_uring/io_uring_options.hpp"
 
 namespace feedbench::proxy {
 namespace {
@@ -169,7 +170,13 @@ const std::vector<Option>& options() {
       text("xdp_attach", "Where the XDP program runs: automatic, native or generic",
            &C::xdp_attach),
       text("xdp_copy", "How frames come: automatic, zero_copy or copy", &C::xdp_copy),
-      number("xdp_busy_poll_us", "Busy polling by the kernel; 0 is off", &C::xdp_busy_poll_us),
+      number("busy_poll_us",
+             "Ask the network card for so long before sleeping (epoll, io_uring, xdp); 0: never",
+             &C::busy_poll_us),
+      list("io_uring",
+           "With transport io_uring: registered_files, receive_bundles, incremental_buffers, "
+           "zero_copy=BYTES, submission_thread[=CORE] (default: none)",
+           &C::io_uring),
       {"wait", "spin or block", read_wait,
        [](const C& config) { return std::string(config.wait == Wait::spin ? "spin" : "block"); }},
       number("cpu", "CPU to pin the data thread to; -1 for none", &C::cpu),
@@ -210,7 +217,8 @@ std::string joined(const std::vector<std::string>& faults) {
 std::string shape_fault(const std::string& key, const YAML::Node& node) {
   if (node.IsMap()) return "expected a value, found a map";
   if (!node.IsSequence()) return {};
-  if (key != "subscribe" && key != "allow_open") return "expected a value, found a list";
+  if (key != "subscribe" && key != "allow_open" && key != "io_uring")
+    return "expected a value, found a list";
   const bool plain =
       std::all_of(node.begin(), node.end(), [](const YAML::Node& item) { return item.IsScalar(); });
   return plain ? "" : "expected a list of values";
@@ -353,6 +361,12 @@ std::vector<std::string> validate(const ProxyConfig& config) {
   one_of("transport", config.transport, {"select", "epoll", "io_uring", "xdp"});
   one_of("xdp_attach", config.xdp_attach, {"automatic", "native", "generic"});
   one_of("xdp_copy", config.xdp_copy, {"automatic", "zero_copy", "copy"});
+  check(config.transport != "select" || config.busy_poll_us == 0,
+        "--busy-poll-us: select cannot; epoll, io_uring and xdp can");
+  if (const auto ring = transports::parse_io_uring_options(config.io_uring); !ring)
+    faults.push_back("--io-uring " + ring.error().message);
+  check(config.transport == "io_uring" || config.io_uring.empty(),
+        "--io-uring without --transport io_uring does nothing");
   if (config.transport == "xdp") {
     check(!config.xdp_interface.empty(), "--xdp-interface is missing: --transport xdp needs one");
     check(!config.xdp_address.empty(),

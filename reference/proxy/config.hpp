@@ -75,8 +75,10 @@ struct ProxyConfig {
   std::string xdp_attach = "automatic";
   /// automatic, zero_copy or copy: how frames come from the driver.
   std::string xdp_copy = "automatic";
-  /// Busy polling by the kernel; 0 is off.
-  std::uint32_t xdp_busy_poll_us = 0;
+  /// The kernel asks the network card itself for so long before it sleeps (epoll, io_uring, xdp); 0 is off.
+  std::uint32_t busy_poll_us = 0;
+  /// With transport io_uring: words of transports::parse_io_uring_options().
+  std::vector<std::string> io_uring;
   /// spin or block.
   transports::Wait wait = transports::Wait::block;
   /// CPU to pin the data thread to; -1: none.

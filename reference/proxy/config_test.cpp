@@ -29,6 +29,22 @@ TEST(ProxyConfig, FlagsReachTheirMembers) {
   EXPECT_EQ(line->config.subscribe, (std::vector<std::string>{"a@trade", "b@depth"}));
 }
 
+TEST(ProxyConfig, OptionsOfIoUringAreCheckedAtTheStart) {
+  const auto fault = [](std::vector<const char*> arguments) {
+    const auto line = parse(std::move(arguments));
+    return line ? std::string("accepted") : line.error().message;
+  };
+  EXPECT_EQ(fault({kUpstream, "--transport", "io_uring", "--io-uring",
+                   "registered_files,zero_copy=65536", "--busy-poll-us", "50"}),
+            "accepted");
+  EXPECT_THAT(fault({kUpstream, "--transport", "io_uring", "--io-uring", "bundles"}),
+              HasSubstr("--io-uring bundles: there is no such option"));
+  EXPECT_THAT(fault({kUpstream, "--io-uring", "receive_bundles"}),
+              HasSubstr("without --transport io_uring does nothing"));
+  EXPECT_THAT(fault({kUpstream, "--transport", "select", "--busy-poll-us", "50"}),
+              HasSubstr("--busy-poll-us: select cannot"));
+}
+
 TEST(ProxyConfig, PrintedConfigurationReadsBackAsItself) {
   ProxyConfig config;
   config.upstream = "wss://example.org:9443/stream?streams=a@trade/b";

@@ -18,7 +18,7 @@ transports::XdpOptions options_of(const ProxyConfig& config) {
   options.copy = config.xdp_copy == "zero_copy" ? XdpCopy::zero_copy
                  : config.xdp_copy == "copy"    ? XdpCopy::copy
                                                 : XdpCopy::automatic;
-  options.busy_poll_us = config.xdp_busy_poll_us;
+  options.busy_poll_us = config.busy_poll_us;
   return options;
 }
 

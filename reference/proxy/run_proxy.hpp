@@ -38,21 +38,32 @@ int run_with(const ProxyParts& parts, const More&... more) {
   transports::TransportOptions options;
   options.wait = config.wait;
   options.connections_max = Proxy<T>::connections_max(config);
+  options.busy_poll_us = config.busy_poll_us;
   T transport(options, more...);
+  if constexpr (requires { transport.register_memory({}); }) {
+    // Frames go out of the log, which a zero-copy send then need not pin. It is mapped twice in a row.
+    if (parts.configured != nullptr) {
+      const rings::MirroredMapping& log = parts.configured->log.mapping();
+      const auto done = transport.register_memory({log.ring(), 2 * log.ring_bytes()});
+      if (!done) throw done.error();
+    }
+  }
   Proxy<T> proxy(transport, parts);
   program::StopSignals signals([](void* context) { static_cast<T*>(context)->wake(); }, &transport);
 
   std::string endpoint;
+  std::string how(T::name());
+  if constexpr (requires { transport.mode(); }) how += ": " + std::string(transport.mode());
   const char* const wait = config.wait == transports::Wait::spin ? "spin" : "block";
   if (parts.configured != nullptr) {
     const auto bound = listen(transport, parts);
     if (!bound) throw bound.error();
     endpoint = transports::to_string(*bound);
     const char* const scheme = config.listen_certificate.empty() ? "ws" : "wss";
-    spdlog::info("listening on {}://{} ({}, {})", scheme, endpoint, T::name(), wait);
+    spdlog::info("listening on {}://{} ({}, {})", scheme, endpoint, how, wait);
   }
   if (!config.local_socket.empty())
-    spdlog::info("local clients at {} ({}, {})", config.local_socket, T::name(), wait);
+    spdlog::info("local clients at {} ({}, {})", config.local_socket, how, wait);
   parts.status.event("listening", {{"endpoint", endpoint}, {"local_socket", config.local_socket}});
   try {
     parts.serving();

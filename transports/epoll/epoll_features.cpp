@@ -1,27 +1,18 @@
 #include "transports/epoll/epoll_features.hpp"
 
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 
 #include <cerrno>
 #include <cstdint>
 #include <ctime>
 
+#include "transports/epoll/busy_poll.hpp"
 #include "transports/rings/descriptor.hpp"
 
 namespace feedbench::transports {
 namespace {
 
-/// struct epoll_params, which older headers do not have (Linux 6.9).
-struct BusyPollParameters {
-  std::uint32_t busy_poll_us = 0;
-  std::uint16_t busy_poll_budget = 0;
-  std::uint8_t prefer_busy_poll = 0;
-  std::uint8_t padding = 0;
-};
-static_assert(sizeof(BusyPollParameters) == 8);
-constexpr unsigned long kSetParameters = _IOW(0x8A, 0x01, BusyPollParameters);  // EPIOCSPARAMS
-constexpr unsigned long kGetParameters = _IOR(0x8A, 0x02, BusyPollParameters);  // EPIOCGPARAMS
+using namespace epoll_abi;
 
 void try_precise_wait(int epoll, KernelFeature& feature) {
   epoll_event event{};
@@ -33,7 +24,7 @@ void try_precise_wait(int epoll, KernelFeature& feature) {
 }
 
 void try_busy_poll(int epoll, KernelFeature& feature) {
-  const BusyPollParameters wanted{50, 8, 0, 0};
+  const BusyPollParameters wanted{50, kBudget, 0, 0};
   BusyPollParameters got;
   if (::ioctl(epoll, kSetParameters, &wanted) != 0) {
     const bool unknown = errno == ENOTTY || errno == EINVAL;

@@ -6,10 +6,20 @@
 #include <cerrno>
 #include <climits>
 
+#include "transports/epoll/busy_poll.hpp"
+
 namespace feedbench::transports {
 
-EpollPoller::EpollPoller(const TransportOptions&) : descriptor_(::epoll_create1(EPOLL_CLOEXEC)) {
+EpollPoller::EpollPoller(const TransportOptions& options)
+    : descriptor_(::epoll_create1(EPOLL_CLOEXEC)) {
   if (descriptor_ < 0) throw sockets::make_error("open epoll", "epoll_create1", errno);
+  if (options.busy_poll_us == 0) return;
+  const epoll_abi::BusyPollParameters wanted{options.busy_poll_us, epoll_abi::kBudget, 0, 0};
+  if (::ioctl(descriptor_, epoll_abi::kSetParameters, &wanted) != 0) {
+    const int os_error = errno;
+    ::close(descriptor_);
+    throw sockets::make_error("open epoll", "busy_poll_us", os_error, "it came with Linux 6.9");
+  }
 }
 
 EpollPoller::~EpollPoller() { ::close(descriptor_); }

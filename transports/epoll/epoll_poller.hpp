@@ -28,7 +28,8 @@ class EpollPoller {
     return control(descriptor, token, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
   }
   int add_listener(int descriptor, readiness::Token token) noexcept {
-    return control(descriptor, token, EPOLLIN);
+    // Of several processes that watch one listener (a hand-over) one is woken, not all.
+    return control(descriptor, token, EPOLLIN | EPOLLEXCLUSIVE);
   }
   int add_wake(int descriptor, readiness::Token token) noexcept {
     return control(descriptor, token, EPOLLIN | EPOLLET);
@@ -49,6 +50,9 @@ class EpollPoller {
     }
     return count;
   }
+
+  /// For tests: the epoll itself.
+  [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
 
  private:
   static constexpr int kEventsMax = 256;

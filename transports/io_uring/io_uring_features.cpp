@@ -15,15 +15,6 @@ using io_uring_trial::TrialRing;
 
 constexpr std::uint32_t kNapiBusyPollUs = 50;
 
-/// The argument of IORING_REGISTER_NAPI, which older headers do not have.
-struct NapiRegistration {
-  std::uint32_t busy_poll_us = kNapiBusyPollUs;
-  std::uint8_t prefer_busy_poll = 0;
-  std::uint8_t padding[3] = {};
-  std::uint64_t reserved = 0;
-};
-static_assert(sizeof(NapiRegistration) == 16);
-
 std::string why_no_ring(int os_error) {
   switch (os_error) {
     case ENOSYS:
@@ -53,8 +44,9 @@ void try_buffer_ring(TrialRing& ring, KernelFeature& feature) {
 }
 
 void try_napi(TrialRing& ring, KernelFeature& feature) {
-  NapiRegistration registration;
-  const int os_error = ring.register_with(io_uring_trial::kRegisterNapi, &registration, 1);
+  io_uring_abi::NapiRegistration registration;
+  registration.busy_poll_us = kNapiBusyPollUs;
+  const int os_error = ring.register_with(io_uring_abi::kRegisterNapi, &registration, 1);
   if (os_error == 0) return feature.works("on network cards alone, not on loopback");
   feature.fails(
       os_error == EINVAL ? "this kernel does not know it" : "refused: " + explain_errno(os_error),

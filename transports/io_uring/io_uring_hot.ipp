@@ -3,7 +3,9 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <cstring>
 
 #include "transports/sockets.hpp"
 
@@ -29,10 +31,34 @@ inline void IoUringTransport::enter(MonotonicInstant deadline) noexcept {
                          !deferred_.empty() || io_uring_cq_ready(&ring_.raw) != 0;
   if (!look_only) {
     sleep(deadline);
+  } else if (ring_options_.submission_thread) {
+    const unsigned flags = __atomic_load_n(ring_.raw.sq.kflags, __ATOMIC_RELAXED);
+    if ((flags & (IORING_SQ_NEED_WAKEUP | IORING_SQ_CQ_OVERFLOW)) != 0) ++counters_.system_calls;
+    if ((flags & IORING_SQ_CQ_OVERFLOW) != 0) io_uring_get_events(&ring_.raw);
+    if (io_uring_sq_ready(&ring_.raw) != 0) io_uring_submit(&ring_.raw);  // a call if it sleeps
   } else if (io_uring_sq_ready(&ring_.raw) != 0 || kernel_has_work()) {
     ++counters_.system_calls;
     io_uring_submit_and_get_events(&ring_.raw);
   }
+}
+
+// Asks for the bytes of the one connection that connect() made, in the same call that submits all else. To be told that
+// they are there takes longer than to look.
+template <class H>
+void IoUringTransport::look(H& handler) {
+  look_stamp_ = {};
+  if (look_stale_) [[unlikely]]
+    find_looked_at();
+  if (looked_at_ == kNone) return;
+  ConnectionSlot& slot = table_[looked_at_];
+  if (slot.state != ConnectionState::open || slot.paused || slot.receiving) return;
+  const std::span<std::byte> lent = handler.receive_space(table_.handle(looked_at_));
+  if (lent.empty()) {
+    slot.paused = true;
+    return;
+  }
+  queue_receive(looked_at_, lent);
+  look_stamp_ = TscInstant::now();
 }
 
 template <TransportHandler H>
@@ -48,6 +74,7 @@ std::size_t IoUringTransport::poll(H& handler, MonotonicInstant deadline) {
     ready_.remove(table_.slots(), index);
     arm(handler, index);
   }
+  if (options_.wait == Wait::spin) look(handler);
   enter(deadline);
   unsigned completions = io_uring_cq_ready(&ring_.raw);
   if (completions != 0) wake_stamp_ = TscInstant::now();
@@ -79,7 +106,14 @@ inline void IoUringTransport::queue_send(std::uint32_t index) noexcept {
   // room.
   constexpr int kFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
   const std::span<const ConstRange> left = table_.left_to_send(index);
-  if (left.size() == 1) {
+  const std::size_t zero_copy = ring_options_.zero_copy_bytes;
+  if (left.size() == 1 && zero_copy != 0 && left[0].bytes >= zero_copy) {
+    io_uring_prep_send_zc(entry, slot.descriptor, left[0].data, left[0].bytes, kFlags, 0);
+    if (is_registered(left[0].data, left[0].bytes)) {
+      entry->ioprio |= IORING_RECVSEND_FIXED_BUF;
+      entry->buf_index = 0;
+    }
+  } else if (left.size() == 1) {
     io_uring_prep_send(entry, slot.descriptor, left[0].data, left[0].bytes, kFlags);
   } else {
     static_assert(sizeof(ConstRange) == sizeof(iovec) &&
@@ -90,6 +124,7 @@ inline void IoUringTransport::queue_send(std::uint32_t index) noexcept {
     message.msg_iovlen = left.size();
     io_uring_prep_sendmsg(entry, slot.descriptor, &message, kFlags);
   }
+  target(entry, index);
   entry->user_data = token_of(Kind::send, index);
   slot.sending = true;
 }
@@ -104,13 +139,6 @@ inline SendStatus IoUringTransport::send(Conn conn, std::span<const ConstRange> 
   table_.begin_send(conn.index, ranges, 0);
   queue_send(conn.index);
   return SendStatus::pending;
-}
-
-inline void IoUringTransport::recycle(std::uint16_t buffer) noexcept {
-  io_uring_buf_ring_add(buffer_ring(), buffers_.data() + buffer * buffer_bytes_,
-                        static_cast<unsigned>(buffer_bytes_), buffer,
-                        io_uring_buf_ring_mask(buffer_count_), 0);
-  io_uring_buf_ring_advance(buffer_ring(), 1);
 }
 
 inline void IoUringTransport::stamp(ConnectionSlot& slot, msghdr& header,
@@ -138,11 +166,18 @@ inline void IoUringTransport::queue_receive(std::uint32_t index,
       io_uring_prep_recvmsg_multishot(entry, slot.descriptor, &stamped_template_, 0);
     } else {
       io_uring_prep_recv_multishot(entry, slot.descriptor, nullptr, 0, 0);
+      if (ring_options_.receive_bundles) entry->ioprio |= io_uring_abi::kBundle;
     }
     entry->flags |= IOSQE_BUFFER_SELECT;
-    entry->buf_group = kBufferGroup;
+    entry->buf_group = ProvidedBuffers::kGroup;
   } else {
     ReceiveMessage& message = receive_messages_[index];
+    const bool looked_at = index == looked_at_;
+    // A receive would acknowledge before it completes, which takes longer than all that is done with a message here: with
+    // late_ack the message stays on the socket until it has been handed on. See take_off().
+    const bool peek = slot.late_ack && !slot.backlogged;
+    const int flags = (looked_at ? MSG_DONTWAIT : 0) | (peek ? MSG_PEEK : 0);
+    message.peeks = peek;
     message.to = {lent.data(), lent.size()};
     if (slot.nic_stamps) {
       message.header = msghdr{};
@@ -150,22 +185,56 @@ inline void IoUringTransport::queue_receive(std::uint32_t index,
       message.header.msg_iovlen = 1;
       message.header.msg_control = message.control.data();
       message.header.msg_controllen = message.control.size();
-      io_uring_prep_recvmsg(entry, slot.descriptor, &message.header, 0);
+      io_uring_prep_recvmsg(entry, slot.descriptor, &message.header, static_cast<unsigned>(flags));
     } else {
-      io_uring_prep_recv(entry, slot.descriptor, lent.data(), lent.size(), 0);
+      io_uring_prep_recv(entry, slot.descriptor, lent.data(), lent.size(), flags);
     }
     // After a short read there is nothing to read yet: waiting at once saves an attempt that would
     // find nothing.
-    if (!slot.readable) entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
+    if (!slot.readable && !looked_at) entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
   }
+  target(entry, index);
   entry->user_data = token_of(Kind::receive, index);
   slot.receiving = true;
+}
+
+// Submitted behind the sends that the message caused, and before the next receive.
+inline void IoUringTransport::take_off(std::uint32_t index, std::size_t bytes) noexcept {
+  ConnectionSlot& slot = table_[index];
+  io_uring_sqe* entry = next_entry();
+  if (entry == nullptr) {  // the queue is full although it was just submitted: at once, then
+    ++counters_.system_calls;
+    if (const int os_error = consume_peeked(slot.descriptor, bytes); os_error != 0)
+      fail(index, os_error);
+    return;
+  }
+  io_uring_prep_recv(entry, slot.descriptor, nullptr, bytes, MSG_TRUNC | MSG_DONTWAIT);
+  target(entry, index);
+  entry->user_data = token_of(Kind::take_off, index);
+  slot.taking_off = static_cast<std::uint32_t>(bytes);
+}
+
+inline void IoUringTransport::taken_off(std::uint32_t index, int result) noexcept {
+  ConnectionSlot& slot = table_[index];
+  const auto asked = static_cast<int>(std::exchange(slot.taking_off, 0u));
+  // What was handed on must not come again.
+  if (result != asked && wants_bytes(slot)) {
+    const CloseInfo info = sockets::close_info(result < 0 ? -result : ECONNRESET);
+    if (is_handing_over(slot)) {
+      slot.close_reason = info.reason;
+      slot.close_error = info.os_error;
+    } else {
+      begin_close(index, info);
+    }
+  }
+  settle(index);
 }
 
 template <class H>
 void IoUringTransport::arm_receive(H& handler, std::uint32_t index) {
   ConnectionSlot& slot = table_[index];
   if (slot.receiving || slot.paused) return;
+  if (index == looked_at_ && slot.state == ConnectionState::open) return;  // look() does it
   std::span<std::byte> lent;
   if (slot.lend_memory) {
     lent = handler.receive_space(table_.handle(index));
@@ -217,8 +286,11 @@ void IoUringTransport::handle(H& handler, const io_uring_cqe& completion) {
     case Kind::receive:
       received(handler, index, completion.res, completion.flags);
       break;
+    case Kind::take_off:
+      taken_off(index, completion.res);
+      break;
     case Kind::send:
-      sent(handler, index, completion.res);
+      sent(handler, index, completion.res, completion.flags);
       break;
     case Kind::poll:
       polled(handler, index);
@@ -253,7 +325,7 @@ void IoUringTransport::accepted(H& handler, std::uint32_t listener, std::uint32_
     const Conn conn = take_slot(result, ConnectionState::open, listeners_[listener].options, true);
     if (conn.valid()) {
       table_[conn.index].readable = true;
-      if (table_[conn.index].late_ack) sockets::delay_acks(result);
+      if (acks_by_delay(table_[conn.index])) sockets::delay_acks(result);
       ++callbacks_;
       handler.on_open(conn, true);
       if (table_[conn.index].state == ConnectionState::open) arm_receive(handler, conn.index);
@@ -280,8 +352,9 @@ void IoUringTransport::accepted(H& handler, std::uint32_t listener, std::uint32_
 template <class H>
 void IoUringTransport::deliver(H& handler, std::uint32_t index, std::span<std::byte> bytes,
                                RxStamps& stamps) {
-  stamps.wake = wake_stamp_;
-  stamps.read = TscInstant::now();
+  const bool looked = index == looked_at_ && look_stamp_.present();
+  stamps.wake = looked ? look_stamp_ : wake_stamp_;
+  stamps.read = looked ? look_stamp_ : TscInstant::now();
   put_in_order(stamps);
   ++counters_.receives;
   counters_.bytes_received += bytes.size();
@@ -289,43 +362,55 @@ void IoUringTransport::deliver(H& handler, std::uint32_t index, std::span<std::b
   handler.on_receive(table_.handle(index), bytes, stamps);
 }
 
+// Of a connection that lends no memory: one stretch, or with bundles several.
+template <class H>
+void IoUringTransport::received_in_buffers(H& handler, std::uint32_t index, int result,
+                                           std::uint32_t flags) {
+  ConnectionSlot& slot = table_[index];
+  buffers_.take(result, flags, [&](std::span<std::byte> bytes) {
+    RxStamps stamps;
+    if (slot.nic_stamps) {
+      // In front of the bytes: what recvmsg tells, which stands anywhere, and the control message.
+      const std::size_t head = sizeof(io_uring_recvmsg_out) + stamped_template_.msg_controllen;
+      if (bytes.size() <= head) return;
+      io_uring_recvmsg_out told;
+      std::memcpy(&told, bytes.data(), sizeof(told));
+      alignas(cmsghdr) std::array<std::byte, kStampControlBytes> control;
+      std::memcpy(control.data(), bytes.data() + sizeof(told), control.size());
+      msghdr header{};
+      header.msg_control = control.data();
+      header.msg_controllen = told.controllen;
+      bytes = bytes.subspan(head);
+      stamp(slot, header, stamps);
+    }
+    if (!wants_bytes(slot)) return;
+    slot.readable = true;
+    deliver(handler, index, bytes, stamps);
+  });
+}
+
 template <class H>
 void IoUringTransport::received(H& handler, std::uint32_t index, int result, std::uint32_t flags) {
   ConnectionSlot& slot = table_[index];
   if ((flags & IORING_CQE_F_MORE) == 0) slot.receiving = false;
-  // What the kernel gave while the receive was being cancelled for a hand-over comes before that.
-  const bool handing_over =
-      slot.state == ConnectionState::closing && slot.close_reason == CloseReason::handed_over;
-  const bool wanted =
-      slot.state == ConnectionState::open || slot.state == ConnectionState::failed || handing_over;
   bool at_end = result == 0;
   if ((flags & IORING_CQE_F_BUFFER) != 0) {
-    const auto buffer = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
-    std::byte* at = buffers_.data() + buffer * buffer_bytes_;
-    std::span<std::byte> bytes{at, static_cast<std::size_t>(result > 0 ? result : 0)};
-    RxStamps stamps;
-    if (slot.nic_stamps && result > 0) {
-      io_uring_recvmsg_out* out = io_uring_recvmsg_validate(at, result, &stamped_template_);
-      const std::size_t head = sizeof(*out) + stamped_template_.msg_controllen;
-      bytes = bytes.subspan(bytes.size() < head ? bytes.size() : head);
-      at_end = bytes.empty();
-      msghdr header{};
-      header.msg_control = at + sizeof(*out);
-      header.msg_controllen = out == nullptr ? 0 : out->controllen;
-      if (!at_end) stamp(slot, header, stamps);
-    }
-    if (wanted && !bytes.empty()) {
-      slot.readable = true;
-      deliver(handler, index, bytes, stamps);
-    }
-    recycle(buffer);
-  } else if (result > 0 && wanted) {
+    const std::uint64_t received_before = counters_.bytes_received;
+    const bool wanted = wants_bytes(slot);
+    received_in_buffers(handler, index, result, flags);
+    // A message without bytes is how a stamped receive says that there are no more.
+    at_end |=
+        slot.nic_stamps && wanted && result > 0 && counters_.bytes_received == received_before;
+  } else if (result > 0 && wants_bytes(slot)) {
     ReceiveMessage& message = receive_messages_[index];
     const auto bytes = static_cast<std::size_t>(result);
     slot.readable = bytes == message.to.iov_len;
     RxStamps stamps;
     stamp(slot, message.header, stamps);
+    const bool peeked = message.peeks;
+    slot.backlogged = bytes > kLateAckBytesMax;
     deliver(handler, index, {static_cast<std::byte*>(message.to.iov_base), bytes}, stamps);
+    if (peeked && wants_bytes(slot)) take_off(index, bytes);
   }
   const bool again = result > 0 || result == -ENOBUFS || result == -EINTR || result == -EAGAIN;
   if (slot.state == ConnectionState::open || slot.state == ConnectionState::failed) {
@@ -335,10 +420,12 @@ void IoUringTransport::received(H& handler, std::uint32_t index, int result, std
       // It has had its share of the buffers: those that got none are served before it.
       slot.readable = false;
       retry_later(index);
+    } else if (!slot.receiving && result > 0 && !slot.lend_memory) {
+      retry_later(index);  // a bundle that took the last buffers
     } else if (!slot.receiving) {
       arm_receive(handler, index);
     }
-  } else if (handing_over && (at_end || (!again && result != -ECANCELED))) {
+  } else if (is_handing_over(slot) && (at_end || (!again && result != -ECANCELED))) {
     const CloseInfo info = sockets::close_info(at_end ? 0 : -result);  // it has ended meanwhile
     slot.close_reason = info.reason;
     slot.close_error = info.os_error;
@@ -346,34 +433,48 @@ void IoUringTransport::received(H& handler, std::uint32_t index, int result, std
   settle(index);
 }
 
-template <class H>
-void IoUringTransport::sent(H& handler, std::uint32_t index, int result) {
+// The peer is gone. What it sent before is received first; then on_close tells why.
+inline void IoUringTransport::send_failed(std::uint32_t index, int os_error) noexcept {
   ConnectionSlot& slot = table_[index];
+  slot.state = ConnectionState::failed;
+  const CloseInfo info = sockets::close_info(os_error);
+  slot.close_reason = info.reason;
+  slot.close_error = info.os_error;
+  if (slot.paused) {
+    begin_close(index, info);
+  } else if (!slot.receiving) {
+    retry_later(index);
+  }
+}
+
+template <class H>
+void IoUringTransport::sent(H& handler, std::uint32_t index, int result, std::uint32_t flags) {
+  ConnectionSlot& slot = table_[index];
+  const auto is_full = [](int r) { return r == -EAGAIN || r == -ENOBUFS || r == -EINTR; };
+  const bool open = slot.state == ConnectionState::open;
+  if ((flags & IORING_CQE_F_MORE) != 0) {  // zero copy: a second completion gives the memory back
+    slot.unnoticed = true;
+    slot.unnoticed_result = result;
+    if (open && result < 0 && !is_full(result)) send_failed(index, -result);
+    return;
+  }
+  if ((flags & IORING_CQE_F_NOTIF) != 0) {
+    result = slot.unnoticed_result;
+    slot.unnoticed = false;
+  }
   slot.sending = false;
-  const bool full = result == -EAGAIN || result == -ENOBUFS || result == -EINTR;
-  if (result > 0) counters_.bytes_sent += static_cast<std::uint64_t>(result);
-  if (slot.state == ConnectionState::open) {
-    if (result < 0 && !full) {
-      // The peer is gone. What it sent before is received first; then on_close tells why.
-      slot.state = ConnectionState::failed;
-      const CloseInfo info = sockets::close_info(-result);
-      slot.close_reason = info.reason;
-      slot.close_error = info.os_error;
-      if (slot.paused) {
-        begin_close(index, info);
-      } else if (!slot.receiving) {
-        retry_later(index);
-      }
-    } else if (table_.advance_send(index, static_cast<std::size_t>(full ? 0 : result)) ||
-               slot.send.cancelled) {
+  const std::size_t bytes = is_full(result) || result < 0 ? 0 : static_cast<std::size_t>(result);
+  counters_.bytes_sent += bytes;
+  if (open && result < 0 && !is_full(result)) {
+    send_failed(index, -result);
+  } else if (open) {
+    if (table_.advance_send(index, bytes) || slot.send.cancelled) {
       slot.send.count = 0;
       slot.send.cancelled = false;
       ++callbacks_;
       handler.on_sent(table_.handle(index), slot.send.sent_bytes);
     } else {
-      if (slot.send.sent_bytes == static_cast<std::size_t>(full ? 0 : result)) {
-        ++counters_.sends_partial;
-      }
+      if (slot.send.sent_bytes == bytes) ++counters_.sends_partial;
       if (!slot.polling) queue_poll(index, POLLOUT);
     }
   }
@@ -396,7 +497,7 @@ void IoUringTransport::polled(H& handler, std::uint32_t index) {
     } else {
       slot.state = ConnectionState::open;
       slot.readable = true;
-      if (slot.late_ack) sockets::delay_acks(slot.descriptor);
+      if (acks_by_delay(slot)) sockets::delay_acks(slot.descriptor);
       ++callbacks_;
       handler.on_open(table_.handle(index), false);
       if (slot.state == ConnectionState::open) arm_receive(handler, index);
@@ -412,6 +513,7 @@ template <class H>
 void IoUringTransport::finish(H& handler, std::uint32_t index) {
   ConnectionSlot& slot = table_[index];
   const bool handed_over = slot.close_reason == CloseReason::handed_over && !slot.aborted;
+  if (handed_over) register_file(index, -1);
   if (handed_over) handed_over_ = rings::Descriptor(std::exchange(slot.descriptor, -1));
   ++callbacks_;
   handler.on_close(table_.handle(index), {slot.close_reason, slot.close_error});
@@ -444,13 +546,14 @@ void IoUringTransport::run_deferred(H& handler) {
     if (slot.state == ConnectionState::adopted) {
       slot.state = ConnectionState::open;
       slot.readable = true;
-      if (slot.late_ack) sockets::delay_acks(slot.descriptor);
+      if (acks_by_delay(slot)) sockets::delay_acks(slot.descriptor);
       ++callbacks_;
       handler.on_open(table_.handle(index), false);
       if (slot.state == ConnectionState::open) arm_receive(handler, index);
     } else if (slot.state == ConnectionState::closing) {
       if (in_flight(slot)) {
         queue_cancels(index);
+        if (slot.unnoticed && !slot.timed) await_notice(index);
       } else {
         finish(handler, index);
       }

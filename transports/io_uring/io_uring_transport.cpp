@@ -1,155 +1,10 @@
+// What happens seldom: connections and listeners that come, go and are handed over.
 #include "transports/io_uring/io_uring_transport.hpp"
 
-#include <sys/eventfd.h>
-#include <sys/syscall.h>
-
 #include <algorithm>
-#include <bit>
 #include <cerrno>
-#include <memory>
 
 namespace feedbench::transports {
-namespace {
-
-constexpr std::size_t kBufferBytesMin = 1024;
-constexpr std::uint32_t kBuffersMax = 1u << 15;  // what a buffer ring can hold
-constexpr std::uint32_t kIndexMax = 1u << 24;    // what user_data has room for
-
-std::uint32_t buffer_count(const TransportOptions& options) {
-  return std::bit_ceil(std::clamp(options.receive_buffers, 1u, kBuffersMax));
-}
-
-std::size_t buffer_bytes(const TransportOptions& options) {
-  const std::size_t each = options.receive_buffer_bytes / buffer_count(options);
-  return std::max((each + 63) / 64 * 64, kBufferBytesMin);
-}
-
-Error open_error(std::string_view detail, int os_error, std::string_view hint = {}) {
-  return sockets::make_error("open io_uring", detail, os_error, hint);
-}
-
-std::string_view setup_hint(int os_error) {
-  switch (os_error) {
-    case EPERM:
-      return "kernel.io_uring_disabled or a seccomp filter forbids it; use epoll";
-    case ENOSYS:
-      return "this kernel has no io_uring; use epoll";
-    case ENOMEM:
-      return "raise the locked-memory limit with ulimit -l";
-    default:
-      return {};
-  }
-}
-
-}  // namespace
-
-IoUringTransport::IoUringTransport(const TransportOptions& options)
-    : options_(options),
-      table_(options.connections_max),
-      send_messages_(options.connections_max),
-      receive_messages_(options.connections_max),
-      buffer_count_(buffer_count(options)),
-      buffer_bytes_(buffer_bytes(options)),
-      buffers_(buffer_count_ * buffer_bytes_, MappedArray<std::byte>::Pages::at_once),
-      buffer_ring_(buffer_count_, MappedArray<io_uring_buf>::Pages::at_once),
-      wake_descriptor_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
-  if (options.connections_max >= kIndexMax) {
-    throw open_error("connections_max is above 16 million", EINVAL);
-  }
-  if (wake_descriptor_.get() < 0) throw open_error("eventfd", errno);
-  set_up_ring();
-  require_kernel();
-  set_up_buffers();
-  stamped_template_.msg_controllen = kStampControlBytes;
-  queue_wake_watch();
-}
-
-// The ring starts disabled, so that it belongs to the thread that polls first and not to the one
-// that made it.
-void IoUringTransport::set_up_ring() {
-  struct Mode {
-    unsigned flags;
-    const char* name;
-  };
-  static constexpr Mode kModes[] = {
-      {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-       "deferred task run"},
-      {IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, "cooperative task run"},
-      {0, "plain"}};
-  std::string reason;
-  int result = -ENOSYS;
-  for (const Mode& mode : std::span(kModes).subspan(options_.deferred_task_run ? 0 : 1)) {
-    io_uring_params parameters{};
-    parameters.flags = mode.flags | IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE;
-    parameters.cq_entries = std::bit_ceil(options_.queue_entries) * 4;
-    result = io_uring_queue_init_params(options_.queue_entries, &ring_.raw, &parameters);
-    if (result == 0) {
-      ring_.live = true;
-      mode_ = mode.name;
-      if (!reason.empty()) mode_ += " (" + reason + ")";
-      return;
-    }
-    if (!reason.empty()) reason += ", ";
-    reason += std::string(mode.name) + ": " + std::generic_category().message(-result);
-    if (result != -EINVAL) break;
-  }
-  throw open_error("set up a ring of " + std::to_string(options_.queue_entries) + " entries",
-                   -result, setup_hint(-result));
-}
-
-void IoUringTransport::require_kernel() {
-  constexpr unsigned kFeatures =
-      IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_EXT_ARG;
-  const std::unique_ptr<io_uring_probe, void (*)(io_uring_probe*)> probe(
-      io_uring_get_probe_ring(&ring_.raw), io_uring_free_probe);
-  // Multishot receive came with Linux 6.0 and has no flag of its own; zero-copy send came with it.
-  const bool modern = probe != nullptr && io_uring_opcode_supported(probe.get(), IORING_OP_SEND_ZC);
-  if ((ring_.raw.features & kFeatures) != kFeatures || !modern) {
-    throw open_error("multishot receive needs Linux 6.0", ENOSYS, "use epoll on this kernel");
-  }
-}
-
-void IoUringTransport::set_up_buffers() {
-  io_uring_buf_reg registration{};
-  registration.ring_addr = reinterpret_cast<std::uintptr_t>(buffer_ring_.data());
-  registration.ring_entries = buffer_count_;
-  registration.bgid = kBufferGroup;
-  if (const int result = io_uring_register_buf_ring(&ring_.raw, &registration, 0); result != 0) {
-    throw open_error("register " + std::to_string(buffer_count_) + " receive buffers", -result);
-  }
-  io_uring_buf_ring_init(buffer_ring());
-  for (std::uint32_t i = 0; i < buffer_count_; ++i) recycle(static_cast<std::uint16_t>(i));
-}
-
-IoUringTransport::~IoUringTransport() {
-  stop_listening();
-  // The ring is torn down in the background and would hold the sockets open meanwhile: what it
-  // waits for is cancelled first.
-  cancel_now(0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
-  for (std::uint32_t i = 0; i < table_.high_water(); ++i) {
-    if (table_[i].state != ConnectionState::free && table_[i].descriptor >= 0) {
-      if (in_flight(table_[i])) ::shutdown(table_[i].descriptor, SHUT_WR);
-      ::close(table_[i].descriptor);
-    }
-  }
-  for (unsigned left = io_uring_cq_ready(&ring_.raw); left > 0; --left) {
-    io_uring_cqe* completion = nullptr;
-    if (io_uring_peek_cqe(&ring_.raw, &completion) != 0) break;
-    const auto kind = static_cast<Kind>(completion->user_data & 0xFF);
-    if (kind == Kind::accept && completion->res >= 0) ::close(completion->res);
-    io_uring_cqe_seen(&ring_.raw, completion);
-  }
-}
-
-void IoUringTransport::enable() noexcept {
-  enabled_ = true;
-  // By system call: the shared library of liburing 2.3 does not export io_uring_enable_rings().
-  ::syscall(__NR_io_uring_register, ring_.raw.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
-  ring_.raw.flags &= ~IORING_SETUP_R_DISABLED;
-  io_uring_register_ring_fd(
-      &ring_.raw);  // saves a reference count an enter; nothing is lost without it
-  counters_.system_calls += 2;
-}
 
 Expected<void> IoUringTransport::prepare_stamps(const ConnOptions& options) {
   if (!options.nic_stamps || clock_) return {};
@@ -281,7 +136,50 @@ Conn IoUringTransport::take_slot(int descriptor, ConnectionState state, const Co
   const Conn conn = table_.take(descriptor, state, options, accepted);
   // A new connection is worth more than the last bytes of a closed one, whose place is free after the next turn.
   if (!conn.valid() && !lingering_.empty()) table_[lingering_.front()].linger_deadline_ns = 0;
+  if (conn.valid() && !register_file(conn.index, descriptor)) {
+    table_.release(conn.index);
+    return {};
+  }
+  look_stale_ |= !accepted;
   return conn;
+}
+
+/// descriptor: -1 for none. returns false when the kernel refuses, which only a lack of memory makes it do.
+bool IoUringTransport::register_file(std::uint32_t index, int descriptor) noexcept {
+  if (!ring_options_.registered_files) return true;
+  ++counters_.system_calls;
+  return io_uring_register_files_update(&ring_.raw, index, &descriptor, 1) == 1;
+}
+
+void IoUringTransport::close_descriptor(std::uint32_t index) noexcept {
+  register_file(index, -1);  // else the socket would stay open
+  ::close(table_[index].descriptor);
+  ++counters_.system_calls;
+}
+
+/// Names the socket of a connection in a request. After io_uring_prep_*(), which names a descriptor.
+void IoUringTransport::target(io_uring_sqe* entry, std::uint32_t index) noexcept {
+  if (!ring_options_.registered_files) return;
+  entry->fd = static_cast<int>(index);
+  entry->flags |= IOSQE_FIXED_FILE;
+}
+
+void IoUringTransport::find_looked_at() noexcept {
+  look_stale_ = false;
+  const std::uint32_t before = std::exchange(looked_at_, kNone);
+  if (options_.spin_on_connected && !ring_options_.submission_thread) {
+    for (std::uint32_t i = 0; i < table_.high_water(); ++i) {
+      const ConnectionSlot& slot = table_[i];
+      if (slot.state != ConnectionState::open || slot.accepted) continue;
+      if (looked_at_ != kNone || !slot.lend_memory) {
+        looked_at_ = kNone;  // two are none: what is looked at costs the others time
+        break;
+      }
+      looked_at_ = i;
+    }
+  }
+  if (before != kNone && before != looked_at_ && table_[before].state == ConnectionState::open)
+    retry_later(before);  // to be told of again
 }
 
 void IoUringTransport::sleep(MonotonicInstant deadline) noexcept {
@@ -356,6 +254,7 @@ void IoUringTransport::queue_poll(std::uint32_t index, unsigned events) noexcept
   }
   ConnectionSlot& slot = table_[index];
   io_uring_prep_poll_add(entry, slot.descriptor, events);
+  target(entry, index);
   entry->user_data = token_of(Kind::poll, index);
   slot.polling = true;
 }
@@ -383,15 +282,27 @@ void IoUringTransport::begin_close(std::uint32_t index, CloseInfo info) noexcept
   slot.state = ConnectionState::closing;
   slot.close_reason = info.reason;
   slot.close_error = info.os_error;
+  look_stale_ |= !slot.accepted;
   ready_.remove(table_.slots(), index);
   deferred_.push_back(table_.slots(), index);
 }
 
 void IoUringTransport::settle(std::uint32_t index) noexcept {
-  const ConnectionSlot& slot = table_[index];
+  ConnectionSlot& slot = table_[index];
   if (slot.state == ConnectionState::closing && !in_flight(slot)) {
+    if (std::exchange(slot.timed, false)) lingering_.remove(table_.slots(), index);
     deferred_.push_back(table_.slots(), index);
   }
+}
+
+/// A connection that is closed while the kernel still holds memory of a zero-copy send: until the peer has acknowledged it,
+/// or for as long as a closed connection is given.
+void IoUringTransport::await_notice(std::uint32_t index) noexcept {
+  ConnectionSlot& slot = table_[index];
+  if (slot.aborted) return sockets::disconnect(slot.descriptor);
+  slot.timed = true;
+  slot.linger_deadline_ns = now().ns + kLingerNs;
+  lingering_.push_back(table_.slots(), index);
 }
 
 void IoUringTransport::fail(std::uint32_t index, int os_error) noexcept {
@@ -410,8 +321,7 @@ void IoUringTransport::release(std::uint32_t index) noexcept {
   if (slot.aborted && slot.close_reason == CloseReason::local) {
     if (slot.state == ConnectionState::closing) sockets::set_reset_on_close(slot.descriptor);
   }
-  ::close(slot.descriptor);
-  ++counters_.system_calls;
+  close_descriptor(index);
   table_.release(index);
 }
 
@@ -433,6 +343,10 @@ void IoUringTransport::expire_lingering() noexcept {
   while (!lingering_.empty() && table_[lingering_.front()].linger_deadline_ns <= now_ns) {
     const std::uint32_t index = lingering_.front();
     lingering_.remove(table_.slots(), index);
+    if (std::exchange(table_[index].timed, false)) {
+      sockets::disconnect(table_[index].descriptor);  // lets go of the memory; RST
+      continue;
+    }
     table_[index].aborted = true;
     if (table_[index].polling) {
       queue_cancels(index);
@@ -468,6 +382,7 @@ void IoUringTransport::abort(Conn conn) noexcept {
   ConnectionSlot* slot = table_.find(conn);
   if (slot == nullptr) return;
   slot->aborted = true;
+  if (slot->timed) sockets::disconnect(slot->descriptor);
   if (slot->close_reason == CloseReason::handed_over) slot->close_reason = CloseReason::local;
   if (slot->state != ConnectionState::closing) begin_close(conn.index, {CloseReason::local, 0});
 }

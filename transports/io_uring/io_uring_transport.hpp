@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "transports/connection_table.hpp"
+#include "transports/io_uring/io_uring_options.hpp"
+#include "transports/io_uring/provided_buffers.hpp"
 #include "transports/mapped_array.hpp"
 #include "transports/receive.hpp"
 #include "transports/rings/descriptor.hpp"
@@ -26,11 +28,14 @@ namespace feedbench::transports {
 /// TCP over io_uring: multishot accept, multishot receive into a ring of provided buffers (or one
 /// receive at a time into lent memory), sends queued by send() and handed to the kernel together by
 /// the next poll(). A spinning poll() with nothing to do makes no system call: the kernel raises a
-/// flag in shared memory when there is work. The kernel touches memory of the caller only inside
-/// poll(): sends do not wait in the kernel, and completions run on the polling thread.
+/// flag in shared memory when there is work; unless it looks for the bytes of a single upstream itself
+/// (TransportOptions::spin_on_connected). The kernel touches memory of the caller only inside
+/// poll(): sends do not wait in the kernel, and completions run on the polling thread. Two options give that
+/// up, not the contract: zero_copy_bytes, submission_thread.
 class IoUringTransport {
  public:
-  explicit IoUringTransport(const TransportOptions& options);  // throws Error
+  /// errors: throws Error: no io_uring here, or not what was asked for.
+  explicit IoUringTransport(const TransportOptions& options, const IoUringOptions& ring = {});
   ~IoUringTransport();
   IoUringTransport(const IoUringTransport&) = delete;
   IoUringTransport& operator=(const IoUringTransport&) = delete;
@@ -60,18 +65,23 @@ class IoUringTransport {
   [[nodiscard]] MonotonicInstant now() const noexcept { return MonotonicInstant::now(); }
   [[nodiscard]] const TransportCounters& counters() const noexcept { return counters_; }
 
+  /// Memory that much is sent from, the feed log for instance: the kernel keeps hold of it, so that a zero-copy send from
+  /// there costs no pinning. Before the first send, once; without IoUringOptions::zero_copy_bytes it does nothing. The
+  /// memory outlives the transport. errors: more than the limit of locked memory allows (ulimit -l), a second call.
+  Expected<void> register_memory(std::span<const std::byte> memory);
+
   /// How the ring was set up, and why not better: "deferred task run", or "cooperative task run
-  /// (deferred task run: Invalid argument)".
+  /// (deferred task run: Invalid argument)"; then what was asked for besides.
   [[nodiscard]] const std::string& mode() const noexcept { return mode_; }
 
  private:
   static constexpr std::size_t kListenersMax = 8;
   static constexpr std::int64_t kLingerNs = 1'000'000'000;
-  static constexpr std::uint16_t kBufferGroup = 1;
+  static constexpr std::uint32_t kNone = UINT32_MAX;
 
   /// What a completion belongs to, in the low byte of user_data; then 24 bits of index, then the
   /// generation.
-  enum class Kind : std::uint8_t { accept, backlog, receive, send, poll, cancel, wake };
+  enum class Kind : std::uint8_t { accept, backlog, receive, take_off, send, poll, cancel, wake };
 
   struct Listener {
     int descriptor = -1;
@@ -93,6 +103,7 @@ class IoUringTransport {
   struct ReceiveMessage {
     msghdr header;
     iovec to;
+    bool peeks;  // what it receives stays on the socket
     alignas(cmsghdr) std::array<std::byte, kStampControlBytes> control;
   };
 
@@ -104,17 +115,32 @@ class IoUringTransport {
   [[nodiscard]] std::uint64_t token_of(Kind kind, std::uint32_t index) const noexcept {
     return token_of(kind, index, table_[index].generation);
   }
+  [[nodiscard]] bool is_registered(const std::byte* data, std::size_t bytes) const noexcept {
+    return data >= registered_.data() && data + bytes <= registered_.data() + registered_.size();
+  }
+  /// It is being handed over, and what the kernel gave meanwhile comes before that.
+  static bool is_handing_over(const ConnectionSlot& slot) noexcept {
+    return slot.state == ConnectionState::closing && slot.close_reason == CloseReason::handed_over;
+  }
+  static bool wants_bytes(const ConnectionSlot& slot) noexcept {
+    return slot.state == ConnectionState::open || slot.state == ConnectionState::failed ||
+           is_handing_over(slot);
+  }
+  /// late_ack where the transport's own memory is received into, which take_off() has no part in.
+  static bool acks_by_delay(const ConnectionSlot& slot) noexcept {
+    return slot.late_ack && !slot.lend_memory;
+  }
   static bool in_flight(const ConnectionSlot& slot) noexcept {
-    return slot.receiving || slot.sending || slot.polling;
+    return slot.receiving || slot.sending || slot.polling || slot.taking_off != 0;
   }
 
   void set_up_ring();
   void require_kernel();
-  void set_up_buffers();
+  void set_up_options();
   void cancel_now(std::uint64_t token, unsigned flags) noexcept;
-  io_uring_buf_ring* buffer_ring() noexcept {
-    return reinterpret_cast<io_uring_buf_ring*>(buffer_ring_.data());
-  }
+  void target(io_uring_sqe* entry, std::uint32_t index) noexcept;
+  bool register_file(std::uint32_t index, int descriptor) noexcept;
+  void close_descriptor(std::uint32_t index) noexcept;
   void enable() noexcept;
   Expected<void> prepare_stamps(const ConnOptions& options);
   static Error too_many_listeners(const std::string& what);
@@ -137,11 +163,15 @@ class IoUringTransport {
   void queue_poll(std::uint32_t index, unsigned events) noexcept;
   void queue_cancels(std::uint32_t index) noexcept;
   void queue_receive(std::uint32_t index, std::span<std::byte> lent) noexcept;
-  void recycle(std::uint16_t buffer) noexcept;
+  void take_off(std::uint32_t index, std::size_t bytes) noexcept;
+  void taken_off(std::uint32_t index, int result) noexcept;
+  void find_looked_at() noexcept;
 
   void begin_close(std::uint32_t index, CloseInfo info) noexcept;
   void settle(std::uint32_t index) noexcept;
+  void await_notice(std::uint32_t index) noexcept;
   void fail(std::uint32_t index, int os_error) noexcept;
+  void send_failed(std::uint32_t index, int os_error) noexcept;
   void release(std::uint32_t index) noexcept;
   void linger_on(std::uint32_t index) noexcept;
   void expire_lingering() noexcept;
@@ -157,11 +187,15 @@ class IoUringTransport {
   void accepted(H& handler, std::uint32_t listener, std::uint32_t generation, int result,
                 bool more);
   template <class H>
+  void look(H& handler);
+  template <class H>
   void received(H& handler, std::uint32_t index, int result, std::uint32_t flags);
+  template <class H>
+  void received_in_buffers(H& handler, std::uint32_t index, int result, std::uint32_t flags);
   template <class H>
   void deliver(H& handler, std::uint32_t index, std::span<std::byte> bytes, RxStamps& stamps);
   template <class H>
-  void sent(H& handler, std::uint32_t index, int result);
+  void sent(H& handler, std::uint32_t index, int result, std::uint32_t flags);
   template <class H>
   void polled(H& handler, std::uint32_t index);
   template <class H>
@@ -170,6 +204,7 @@ class IoUringTransport {
   void run_deferred(H& handler);
 
   TransportOptions options_;
+  IoUringOptions ring_options_;
   ConnectionTable table_;
   MappedArray<msghdr> send_messages_;  // touched by sends of several ranges alone
   MappedArray<ReceiveMessage>
@@ -187,10 +222,12 @@ class IoUringTransport {
   TscInstant wake_stamp_;
   std::size_t callbacks_ = 0;
   msghdr stamped_template_{};  // of multishot receives with stamps: only the control length matters
-  std::uint32_t buffer_count_ = 0;
-  std::size_t buffer_bytes_ = 0;
-  MappedArray<std::byte> buffers_;
-  MappedArray<io_uring_buf> buffer_ring_;
+  ProvidedBuffers buffers_;
+  std::span<const std::byte> registered_;  // see register_memory()
+  std::uint32_t looked_at_ =
+      kNone;  // the only connection that connect() made, open, of lent memory
+  bool look_stale_ = true;
+  TscInstant look_stamp_;  // before the look of this turn
   sockets::Descriptor wake_descriptor_;
   rings::Descriptor handed_over_;  // while on_close tells of it
   Ring ring_;                      // after all memory that the kernel may touch: it goes first

@@ -16,7 +16,11 @@ namespace feedbench::transports {
 /// descriptor. What every system has, and the lower bound to compare with.
 class SelectPoller {
  public:
-  explicit SelectPoller(const TransportOptions&) noexcept {}
+  explicit SelectPoller(const TransportOptions& options) {  // throws Error
+    if (options.busy_poll_us != 0)
+      throw sockets::make_error("open select", "busy_poll_us", EOPNOTSUPP,
+                                "select cannot; epoll and io_uring can");
+  }
 
   static constexpr std::string_view name() noexcept { return "select"; }
   static constexpr bool can_watch(int descriptor) noexcept { return descriptor < FD_SETSIZE; }

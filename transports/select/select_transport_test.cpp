@@ -85,6 +85,10 @@ TEST(SelectTransport, RefusesToAcceptBeyondFdSetsizeAndCountsIt) {
   EXPECT_EQ(transport.counters().accepts_refused, 1u);
 }
 
+TEST(SelectTransport, HasNoBusyPoll) {
+  EXPECT_THROW(SelectTransport{TransportOptions{.busy_poll_us = 50}}, Error);
+}
+
 TEST(SelectTransport, CannotBeMadeWhenNoDescriptorItCanWatchIsLeft) {
   FullDescriptorTable table;
   if (!table.full()) GTEST_SKIP() << "the limit of open files is below FD_SETSIZE";

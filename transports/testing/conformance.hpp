@@ -15,6 +15,7 @@
 #include "transports/sim/testing/shared_network_sim.hpp"
 #include "transports/testing/chop_transport.hpp"
 #include "transports/testing/delay_transport.hpp"
+#include "transports/testing/io_uring_with.hpp"
 #include "transports/testing/raw_socket.hpp"
 #include "transports/tls/testing/secured.hpp"
 #include "transports/transport.hpp"
@@ -30,17 +31,20 @@ struct Subject {
   static constexpr Wait kWait = W;
 };
 
-/// io_uring as on a kernel without deferred task run.
-struct CooperativeIoUring : IoUringTransport {
-  explicit CooperativeIoUring(TransportOptions options)
-      : IoUringTransport((options.deferred_task_run = false, options)) {}
-};
-/// io_uring whose every queue and buffer ring runs full all the time.
-struct CrampedIoUring : IoUringTransport {
-  explicit CrampedIoUring(TransportOptions options)
-      : IoUringTransport((options.queue_entries = 2, options.receive_buffers = 2,
-                          options.receive_buffer_bytes = 4096, options)) {}
-};
+/// As on a kernel without deferred task run.
+using CooperativeIoUring = IoUringWith<IoUringOptions{.deferred_task_run = false}>;
+/// Every queue and buffer ring runs full all the time.
+using CrampedIoUring = IoUringWith<IoUringOptions{.queue_entries = 2, .receive_buffers = 2}, 4096>;
+/// Several buffers a receive; few, so that there are bundles.
+using BundlingIoUring = IoUringWith<
+    IoUringOptions{.receive_buffers = 8, .registered_files = true, .receive_bundles = true}, 8192>;
+/// Several receives a buffer, nothing copied on its way out.
+using IncrementalIoUring = IoUringWith<
+    IoUringOptions{.receive_buffers = 4, .incremental_buffers = true, .zero_copy_bytes = 1}, 16384>;
+/// Several of both, while another thread submits.
+using SubmittingIoUring = IoUringWith<IoUringOptions{
+    .receive_bundles = true, .incremental_buffers = true, .submission_thread = true}>;
+
 /// The readiness transports with a receive buffer that is always too small: a read never drains the socket.
 struct CrampedEpoll : EpollTransport {
   explicit CrampedEpoll(TransportOptions options)
@@ -70,6 +74,8 @@ using Implementations = ::testing::Types<
     Subject<sim::testing::SharedNetworkSim, Wait::block>,
     // The same under conditions that are rare in life.
     Subject<CooperativeIoUring, Wait::spin>, Subject<CrampedIoUring, Wait::block>,
+    Subject<CrampedIoUring, Wait::spin>, Subject<BundlingIoUring, Wait::block>,
+    Subject<IncrementalIoUring, Wait::spin>, Subject<SubmittingIoUring, Wait::block>,
     Subject<CrampedEpoll, Wait::spin>, Subject<LateAck<EpollTransport>, Wait::spin>,
     Subject<LateAck<SelectTransport>, Wait::block>, Subject<LateAck<IoUringTransport>, Wait::block>,
     Subject<LateAck<CrampedEpoll>, Wait::block>, Subject<xdp::testing::CrampedXdp, Wait::spin>,
@@ -95,6 +101,11 @@ template <class T>
 inline constexpr bool kAcksLate = false;
 template <class T>
 inline constexpr bool kAcksLate<LateAck<T>> = true;
+/// True for a transport whose sends are done when the peer has acknowledged them.
+template <class T>
+inline constexpr bool kSendsWithoutCopy = false;
+template <IoUringOptions Options, std::size_t Bytes>
+inline constexpr bool kSendsWithoutCopy<IoUringWith<Options, Bytes>> = Options.zero_copy_bytes != 0;
 /// True for a transport that lives on a network of its own.
 template <class T>
 inline constexpr bool kHasOwnPlace = requires {

@@ -111,6 +111,8 @@ TYPED_TEST(ConformanceStreams, APartialSendOfManyRangesIsByteExact) {
 }
 
 TYPED_TEST(ConformanceStreams, ACancelledSendTellsHowManyBytesLeft) {
+  if (kSendsWithoutCopy<typename TypeParam::Type>)
+    GTEST_SKIP() << "without a copy the memory is in use until the peer has acknowledged";
   auto [conn, peer] = this->with_raw_peer({.send_buffer_bytes = 8192}, 4096);
   const auto out = pattern(3'000'000);
   ASSERT_EQ(this->send(conn, out), SendStatus::pending);
@@ -133,6 +135,8 @@ TYPED_TEST(ConformanceStreams, ACancelledSendTellsHowManyBytesLeft) {
 }
 
 TYPED_TEST(ConformanceStreams, ASendCancelledAtOnceIsTold) {
+  if (kSendsWithoutCopy<typename TypeParam::Type>)
+    GTEST_SKIP() << "without a copy the memory is in use until the peer has acknowledged";
   auto [conn, peer] = this->with_raw_peer({.send_buffer_bytes = 8192}, 4096);
   const auto out = pattern(3'000'000);
   ASSERT_EQ(this->send(conn, out), SendStatus::pending);
@@ -326,12 +330,14 @@ TYPED_TEST(ConformanceStreams, StampsIntoLentMemoryToo) {
 
 TYPED_TEST(ConformanceStreams, AcknowledgesLateWhenAsked) {
   using Subject = typename TestFixture::T;
-  if (std::string_view(Subject::name()) == "io_uring")
-    GTEST_SKIP() << "a ring receives and acknowledges in one";
   if (kIsDelayed<Subject> || kIsChopped<Subject>) GTEST_SKIP() << "hands on later, or in parts";
   if (kIsSecured<Subject>)
     GTEST_SKIP() << "after a handshake the kernel delays acknowledgements by itself";
-  auto [conn, peer] = this->with_raw_peer({.late_ack = true});
+  // A ring does it for lent memory alone; the readiness transports are asked about their own.
+  const bool lends = std::string_view(Subject::name()) == "io_uring";
+  this->lent_.resize(4096);
+  this->recorder_.space = [&](Conn) { return std::span(this->lent_); };
+  auto [conn, peer] = this->with_raw_peer({.lend_memory = lends, .late_ack = true});
   std::uint32_t unacknowledged = 0;
   this->recorder_.received = [&, &from = peer](Conn, std::span<std::byte>) {
     unacknowledged = from.segments_unacknowledged();
@@ -344,7 +350,8 @@ TYPED_TEST(ConformanceStreams, AcknowledgesLateWhenAsked) {
     bytes += 10;
     ASSERT_TRUE(this->run_until([&] { return this->recorder_.of(conn).received.size() == bytes; }));
     late += unacknowledged;
-    EXPECT_EQ(peer.segments_unacknowledged(), 0u);
+    // In the same turn, or with what the next submits.
+    ASSERT_TRUE(this->run_until([&, &from = peer] { return from.segments_unacknowledged() == 0; }));
   }
   // A new connection is acknowledged at once for a while; so is one that is left waiting for 40 ms.
   EXPECT_GE(late, 75u);

@@ -1,0 +1,84 @@
+#include "transports/io_uring/io_uring_options.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "transports/io_uring/io_uring_transport.hpp"
+
+namespace feedbench::transports {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string fault(const std::vector<std::string>& words) {
+  const auto options = parse_io_uring_options(words);
+  return options ? "accepted" : options.error().message;
+}
+
+TEST(IoUringOptions, AreReadAndSaidInTheSameWords) {
+  EXPECT_EQ(parse_io_uring_options({}).value(), IoUringOptions{});
+  EXPECT_EQ(to_string(IoUringOptions{}), "");
+  const auto options =
+      parse_io_uring_options({"registered_files", "receive_bundles", "incremental_buffers",
+                              "zero_copy=65536", "submission_thread=1", "no_deferred_task_run"});
+  ASSERT_TRUE(options);
+  EXPECT_EQ(*options, (IoUringOptions{.deferred_task_run = false,
+                                      .registered_files = true,
+                                      .receive_bundles = true,
+                                      .incremental_buffers = true,
+                                      .zero_copy_bytes = 65536,
+                                      .submission_thread = true,
+                                      .submission_core = 1}));
+  EXPECT_EQ(to_string(*options),
+            "registered_files, receive_bundles, incremental_buffers, submission_thread=1, "
+            "no_deferred_task_run, zero_copy=65536");
+}
+
+TEST(IoUringOptions, SayWhatIsWrong) {
+  EXPECT_THAT(fault({"bundles"}), HasSubstr("bundles: there is no such option; known: reg"));
+  EXPECT_THAT(fault({"zero_copy"}), HasSubstr("zero_copy: says from how many bytes"));
+  EXPECT_THAT(fault({"zero_copy=0"}), HasSubstr("above zero"));
+  EXPECT_THAT(fault({"zero_copy=64k"}), HasSubstr("above zero"));
+  EXPECT_THAT(fault({"registered_files=on"}), HasSubstr("takes no value"));
+  EXPECT_THAT(fault({"submission_thread=-1"}), HasSubstr("a core"));
+  EXPECT_THAT(fault({"x=1"}), HasSubstr("no such option"));
+  EXPECT_THAT(fault({""}), HasSubstr("no such option"));
+}
+
+/// The message of the Error that making the transport throws; "" if it does not.
+std::string refusal(const TransportOptions& options, const IoUringOptions& ring) {
+  try {
+    const IoUringTransport transport(options, ring);
+    return {};
+  } catch (const Error& error) {
+    return error.message;
+  }
+}
+
+TEST(IoUringOptions, OfWhichTheKernelHasTooFewAreRefusedByName) {
+  if (const std::string why = refusal({}, {}); !why.empty()) GTEST_SKIP() << why;
+  EXPECT_THAT(refusal({.connections_max = 16'000'000}, {.registered_files = true}),
+              HasSubstr("registered_files for 16000000 connections"));
+  EXPECT_THAT(refusal({}, {.submission_thread = true, .submission_core = 60'000}),
+              HasSubstr("with a submission thread"));
+}
+
+TEST(IoUringOptions, StandInTheMode) {
+  if (const std::string why = refusal({}, {}); !why.empty()) GTEST_SKIP() << why;
+  const IoUringTransport transport({.connections_max = 16},
+                                   {.registered_files = true, .zero_copy_bytes = 4096});
+  EXPECT_THAT(transport.mode(), HasSubstr("registered_files, zero_copy=4096"));
+}
+
+TEST(IoUringOptions, MemoryIsRegisteredOnce) {
+  if (const std::string why = refusal({}, {}); !why.empty()) GTEST_SKIP() << why;
+  IoUringTransport transport({.connections_max = 16}, {.zero_copy_bytes = 1});
+  const std::vector<std::byte> memory(1 << 20);
+  ASSERT_TRUE(transport.register_memory(memory));
+  const auto twice = transport.register_memory(memory);
+  ASSERT_FALSE(twice);
+  EXPECT_THAT(twice.error().message, HasSubstr("registered already"));
+}
+
+}  // namespace
+}  // namespace feedbench::transports
