@@ -59,6 +59,10 @@ struct XdpOptions {
   /// Most frames taken up in one poll().
   std::uint32_t batch = 64;
 
+  /// Frames to send that wait for a system call at most; the rest of a turn leaves at its end. More is fewer calls, but the
+  /// first of many connections then wait until the frames of all are made.
+  std::uint32_t kick_batch = 16;
+
   /// Verify checksums of what arrives. automatic: not on veth, whose kernel end leaves them
   /// unfilled, and else yes.
   enum class Verify : std::uint8_t {

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include "transports/sockets.hpp"
 #include "transports/transport.hpp"
@@ -43,6 +44,7 @@ const XdpOptions& checked(const XdpOptions& options) {
   if (options.frame_bytes != 2048 && options.frame_bytes != 4096) {
     throw failed(options, "frame_bytes must be 2048 or 4096");
   }
+  if (options.kick_batch == 0) throw failed(options, "kick_batch must be at least 1");
   if (options.batch == 0 || options.batch > options.receive_ring) {
     throw failed(options, "batch must be between 1 and receive_ring");
   }
@@ -204,7 +206,7 @@ void XskDevice::release(std::uint32_t token) noexcept {
 std::span<std::byte> XskDevice::transmit_space() noexcept {
   if (!have_sending_) {
     if (in_transmit_ == options_.transmit_ring || free_.empty()) {
-      kick();
+      early_kicks_ += send_queued();
       if (in_transmit_ == options_.transmit_ring || free_.empty()) return {};
     }
     sending_ = free_.back();
@@ -223,8 +225,8 @@ void XskDevice::transmit(std::size_t bytes) noexcept {
   descriptor.len = static_cast<std::uint32_t>(bytes);
   descriptor.options = 0;
   have_sending_ = false;
-  ++unsubmitted_;
   ++in_transmit_;
+  if (++unsubmitted_ >= options_.kick_batch) early_kicks_ += send_queued();
 }
 
 void XskDevice::reclaim() noexcept {
@@ -243,7 +245,9 @@ bool XskDevice::kernel_has_to_send() const noexcept {
          __atomic_load_n(rings_.transmit.producer, __ATOMIC_RELAXED);
 }
 
-unsigned XskDevice::kick() noexcept {
+unsigned XskDevice::kick() noexcept { return std::exchange(early_kicks_, 0U) + send_queued(); }
+
+unsigned XskDevice::send_queued() noexcept {
   if (in_transmit_ == 0) return 0;
   if (unsubmitted_ != 0) {
     xsk_ring_prod__submit(&rings_.transmit, unsubmitted_);

@@ -38,6 +38,7 @@ class XskDevice final : public FrameDevice {
 
   void give_to_kernel() noexcept;
   void reclaim() noexcept;
+  unsigned send_queued() noexcept;
   [[nodiscard]] bool kernel_has_to_send() const noexcept;
 
   XdpOptions options_;
@@ -50,6 +51,7 @@ class XskDevice final : public FrameDevice {
   bool have_sending_ = false;
   std::uint32_t in_transmit_ = 0;  // frames the kernel has to send
   std::uint32_t unsubmitted_ = 0;  // written to the transmit ring, not shown to the kernel
+  unsigned early_kicks_ = 0;       // made before kick(), which tells of them
   std::uint32_t held_ = 0;         // received and not released
   std::uint32_t held_max_ = 0;
   std::uint64_t driving_calls_ = 0;  // system calls made to drive the receiving side
