@@ -26,7 +26,8 @@ struct IoUringOptions {
   bool registered_files = false;
   /// One completion of a receive may fill several buffers (Linux 6.10). Not for connections with nic_stamps.
   bool receive_bundles = false;
-  /// A buffer is filled by several receives before it is given back (Linux 6.12): 128 bytes do not occupy 4 KiB.
+  /// A buffer is filled by several receives before it is given back (Linux 6.12): 128 bytes do not occupy 4 KiB. Excludes
+  /// nic_stamps on connections that lend no memory.
   bool incremental_buffers = false;
   /// Sends of one range of at least this many bytes are not copied; 0: all are. The memory is then in use until the peer
   /// has acknowledged it, so on_sent waits for that. Memory named with register_memory() need not be pinned for each send.

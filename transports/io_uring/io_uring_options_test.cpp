@@ -56,7 +56,8 @@ std::string refusal(const TransportOptions& options, const IoUringOptions& ring)
 }
 
 TEST(IoUringOptions, OfWhichTheKernelHasTooFewAreRefusedByName) {
-  if (const std::string why = refusal({}, {}); !why.empty()) GTEST_SKIP() << why;
+  if (const std::string why = refusal({}, {}); !why.empty())
+    GTEST_SKIP() << "io_uring not available: " << why;
   EXPECT_THAT(refusal({.connections_max = 16'000'000}, {.registered_files = true}),
               HasSubstr("registered_files for 16000000 connections"));
   EXPECT_THAT(refusal({}, {.submission_thread = true, .submission_core = 60'000}),
@@ -64,14 +65,26 @@ TEST(IoUringOptions, OfWhichTheKernelHasTooFewAreRefusedByName) {
 }
 
 TEST(IoUringOptions, StandInTheMode) {
-  if (const std::string why = refusal({}, {}); !why.empty()) GTEST_SKIP() << why;
+  if (const std::string why = refusal({}, {}); !why.empty())
+    GTEST_SKIP() << "io_uring not available: " << why;
   const IoUringTransport transport({.connections_max = 16},
                                    {.registered_files = true, .zero_copy_bytes = 4096});
   EXPECT_THAT(transport.mode(), HasSubstr("registered_files, zero_copy=4096"));
 }
 
+TEST(IoUringOptions, StampsDoNotGoWithIncrementalBuffers) {
+  if (const std::string why = refusal({}, {.incremental_buffers = true}); !why.empty())
+    GTEST_SKIP() << "io_uring: incremental_buffers not available: " << why;
+  IoUringTransport transport({.connections_max = 16}, {.incremental_buffers = true});
+  const auto refused = transport.listen({}, {.nic_stamps = true});
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("cannot be had with incremental_buffers"));
+  EXPECT_TRUE(transport.listen({}, {.nic_stamps = true, .lend_memory = true}));
+}
+
 TEST(IoUringOptions, MemoryIsRegisteredOnce) {
-  if (const std::string why = refusal({}, {}); !why.empty()) GTEST_SKIP() << why;
+  if (const std::string why = refusal({}, {}); !why.empty())
+    GTEST_SKIP() << "io_uring not available: " << why;
   IoUringTransport transport({.connections_max = 16}, {.zero_copy_bytes = 1});
   const std::vector<std::byte> memory(1 << 20);
   ASSERT_TRUE(transport.register_memory(memory));

@@ -7,6 +7,12 @@
 namespace feedbench::transports {
 
 Expected<void> IoUringTransport::prepare_stamps(const ConnOptions& options) {
+  if (options.nic_stamps && !options.lend_memory && ring_options_.incremental_buffers) {
+    // A stamp needs room in front of the bytes, which the rest of a buffer may not have.
+    return tl::unexpected(sockets::make_error("open io_uring",
+                                              "nic_stamps cannot be had with incremental_buffers",
+                                              EINVAL, "lend memory, or leave one of them"));
+  }
   if (!options.nic_stamps || clock_) return {};
   auto clock = TscClock::calibrate();
   if (!clock) return tl::unexpected(clock.error());

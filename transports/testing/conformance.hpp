@@ -106,6 +106,12 @@ template <class T>
 inline constexpr bool kSendsWithoutCopy = false;
 template <IoUringOptions Options, std::size_t Bytes>
 inline constexpr bool kSendsWithoutCopy<IoUringWith<Options, Bytes>> = Options.zero_copy_bytes != 0;
+/// True for a transport that gives no stamps for what it receives into memory of its own.
+template <class T>
+inline constexpr bool kStampsLentMemoryAlone = false;
+template <IoUringOptions Options, std::size_t Bytes>
+inline constexpr bool kStampsLentMemoryAlone<IoUringWith<Options, Bytes>> =
+    Options.incremental_buffers;
 /// True for a transport that lives on a network of its own.
 template <class T>
 inline constexpr bool kHasOwnPlace = requires {
