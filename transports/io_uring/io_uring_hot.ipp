@@ -496,6 +496,7 @@ void IoUringTransport::polled(H& handler, std::uint32_t index) {
       begin_close(index, sockets::close_info(os_error));
     } else {
       slot.state = ConnectionState::open;
+      look_stale_ = true;
       slot.readable = true;
       if (acks_by_delay(slot)) sockets::delay_acks(slot.descriptor);
       ++callbacks_;
@@ -545,6 +546,7 @@ void IoUringTransport::run_deferred(H& handler) {
     ConnectionSlot& slot = table_[index];
     if (slot.state == ConnectionState::adopted) {
       slot.state = ConnectionState::open;
+      look_stale_ = true;
       slot.readable = true;
       if (acks_by_delay(slot)) sockets::delay_acks(slot.descriptor);
       ++callbacks_;

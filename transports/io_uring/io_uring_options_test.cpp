@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "transports/io_uring/io_uring_transport.hpp"
 
 namespace feedbench::transports {
@@ -80,6 +82,43 @@ TEST(IoUringOptions, StampsDoNotGoWithIncrementalBuffers) {
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().message, HasSubstr("cannot be had with incremental_buffers"));
   EXPECT_TRUE(transport.listen({}, {.nic_stamps = true, .lend_memory = true}));
+}
+
+/// System calls of fifty turns of a spinning transport with one connection that connect() made, nothing arriving.
+std::uint64_t calls_of_idle_turns(bool look) {
+  struct : ArchetypeHandler {
+    std::array<std::byte, 4096> space{};
+    unsigned opened = 0;
+    std::size_t received = 0;
+    Conn far;
+    void on_open(Conn conn, bool accepted) {
+      ++opened;
+      if (accepted) far = conn;
+    }
+    void on_receive(Conn, std::span<std::byte> bytes, const RxStamps&) { received += bytes.size(); }
+    std::span<std::byte> receive_space(Conn) { return space; }
+  } handler;
+  IoUringTransport transport({.wait = Wait::spin, .connections_max = 16, .spin_on_connected = look},
+                             {});
+  const Endpoint endpoint = transport.listen({}, {}).value();
+  transport.connect(endpoint, {.lend_memory = true}).value();
+  while (handler.opened < 2) transport.poll(handler, MonotonicInstant{0});
+  // The receive that a new connection waits in ends with the first bytes.
+  const std::byte first{};
+  const ConstRange range{&first, 1};
+  EXPECT_EQ(transport.send(handler.far, {&range, 1}), SendStatus::pending);
+  while (handler.received == 0) transport.poll(handler, MonotonicInstant{0});
+  for (int i = 0; i < 10; ++i) transport.poll(handler, MonotonicInstant{0});
+  const std::uint64_t before = transport.counters().system_calls;
+  for (int i = 0; i < 50; ++i) transport.poll(handler, MonotonicInstant{0});
+  return transport.counters().system_calls - before;
+}
+
+TEST(IoUringTransport, LooksForTheBytesOfOneUpstreamInsteadOfBeingTold) {
+  if (const std::string why = refusal({}, {}); !why.empty())
+    GTEST_SKIP() << "io_uring not available: " << why;
+  EXPECT_EQ(calls_of_idle_turns(false), 0u);
+  EXPECT_EQ(calls_of_idle_turns(true), 50u);
 }
 
 TEST(IoUringOptions, MemoryIsRegisteredOnce) {
