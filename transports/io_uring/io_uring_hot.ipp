@@ -84,6 +84,9 @@ std::size_t IoUringTransport::poll(H& handler, MonotonicInstant deadline) {
     io_uring_cq_advance(&ring_.raw, 1);
     handle(handler, completion);
   }
+  // Spinning, what the handlers queued leaves now, and not after what the caller does between turns.
+  if (options_.wait == Wait::spin && callbacks_ != 0 && io_uring_sq_ready(&ring_.raw) != 0)
+    enter(deadline);
   if (wake_requested_.load(std::memory_order_relaxed) &&
       wake_requested_.exchange(false, std::memory_order_acq_rel)) {
     ++callbacks_;
