@@ -3,10 +3,8 @@
 #include <fmt/format.h>
 #include <grp.h>
 #include <poll.h>
-#include <pwd.h>
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -14,14 +12,16 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "reference/client/packet_socket.hpp"
+#include "reference/local/admission.hpp"
 #include "reference/local/control_session.hpp"
+#include "reference/local/handing_over.hpp"
 #include "reference/local/proxy_state.hpp"
+#include "reference/local/status_text.hpp"
 #include "reference/local/succession.hpp"
 #include "transports/quiet_thread.hpp"
 
@@ -41,48 +41,6 @@ namespace {
 constexpr int kPacketsPerTurn = 64;
 
 MonotonicInstant now() { return transports::MonotonicInstant::now(); }
-
-/// Members of a group may connect, whoever they are; without one the same user alone. Root may everything anyway.
-struct Admission {
-  std::optional<gid_t> group;
-
-  [[nodiscard]] bool admits(const ucred& peer) const {
-    if (peer.uid == ::geteuid() || peer.uid == 0) return true;
-    if (!group) return false;
-    if (peer.gid == *group) return true;
-    std::array<char, 4096> space{};
-    passwd entry{};
-    passwd* found = nullptr;
-    if (::getpwuid_r(peer.uid, &entry, space.data(), space.size(), &found) != 0 || found == nullptr)
-      return false;
-    std::array<gid_t, 256> groups{};
-    int count = static_cast<int>(groups.size());
-    if (::getgrouplist(found->pw_name, found->pw_gid, groups.data(), &count) < 0) return false;
-    return std::find(groups.begin(), groups.begin() + count, *group) != groups.begin() + count;
-  }
-};
-
-/// Sealed memory that holds a text, to be handed over. Invalid if the kernel has none.
-rings::Descriptor memory_with(const std::string& text) {
-  rings::Descriptor memory(::memfd_create("feedproxy_status", MFD_CLOEXEC));
-  if (!memory.valid()) return memory;
-  std::size_t written = 0;
-  while (written < text.size()) {
-    const ssize_t n = ::write(memory.get(), text.data() + written, text.size() - written);
-    if (n <= 0) return {};
-    written += static_cast<std::size_t>(n);
-  }
-  ::lseek(memory.get(), 0, SEEK_SET);
-  return memory;
-}
-
-/// Takes as long whatever the two share, so that a token cannot be guessed letter by letter.
-bool equal_secrets(std::string_view a, std::string_view b) {
-  unsigned char difference = a.size() == b.size() ? 0 : 1;
-  for (std::size_t i = 0; i < a.size() && i < b.size(); ++i)
-    difference = static_cast<unsigned char>(difference | (a[i] ^ b[i]));
-  return difference == 0;
-}
 
 }  // namespace
 
@@ -412,13 +370,6 @@ class ControlServer::Loop final : public Audience {
     session.bell->give_away();
   }
 
-  static bool is_client_name(std::string_view name) {
-    return !name.empty() && name.size() <= feedproxy::control::kClientNameBytesMax &&
-           std::all_of(name.begin(), name.end(), [](unsigned char c) {
-             return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.' || c == ':';
-           });
-  }
-
   static void done(ControlSession& session, std::uint32_t request,
                    const std::array<std::uint64_t, 3>& values, std::string_view text,
                    const std::vector<int>& descriptors) {
@@ -437,49 +388,9 @@ class ControlServer::Loop final : public Audience {
     session.tell(feedproxy::control::encode(head, why), {});
   }
 
-  static const char* name_of_waiting(const feedproxy::ClientPage& page) {
-    switch (static_cast<feedproxy::Waiting>(
-        feedproxy::waiting_of(page).load(std::memory_order_relaxed))) {
-      case feedproxy::Waiting::no:
-        return "no";
-      case feedproxy::Waiting::futex:
-        return "futex";
-      case feedproxy::Waiting::doorbell:
-        return "doorbell";
-    }
-    return "unknown";  // the page is the client's, and may hold anything
-  }
-
   void tell_status(ControlSession& session, std::uint32_t request) {
-    nlohmann::json all = {{"pid", ::getpid()},
-                          {"version", FEEDBENCH_VERSION},
-                          {"uptime_ns", now() - started_},
-                          {"feeds", registry_.status()},
-                          {"clients", nlohmann::json::array()}};
-    for (const auto& each : sessions_) {
-      if (!each->greeted) continue;
-      const feedproxy::ClientPage& page = each->bell->page();
-      nlohmann::json cursors = nlohmann::json::array();
-      for (const feedproxy::PageCursor& cursor : page.cursors) {
-        const std::uint64_t feed = cursor.feed.load(std::memory_order_relaxed);
-        if (feed == 0) continue;
-        cursors.push_back({{"feed", feed},
-                           {"sequence", cursor.sequence.load(std::memory_order_relaxed)},
-                           {"messages", cursor.messages.load(std::memory_order_relaxed)},
-                           {"missed", cursor.missed_messages.load(std::memory_order_relaxed)}});
-      }
-      all["clients"].push_back({{"id", each->id},
-                                {"name", each->name},
-                                {"pid", each->pid},
-                                {"uid", each->uid},
-                                {"monitor", each->monitor},
-                                {"waiting", name_of_waiting(page)},
-                                {"feeds", registry_.feeds_of(each->id)},
-                                {"cursors", std::move(cursors)}});
-    }
-    // What a venue said may not be UTF-8.
     const rings::Descriptor memory =
-        memory_with(all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+        memory_with(status_text(sessions_, registry_, now() - started_));
     if (!memory.valid()) return fail(session, request, Errc::system, "no memory for the status");
     done(session, request, {}, "", {memory.get()});
   }
@@ -496,14 +407,6 @@ class ControlServer::Loop final : public Audience {
   }
 
   // Being replaced.
-
-  /// Who is to take over, until it has, or is gone.
-  struct Successor {
-    UserId session;
-    std::uint32_t request;
-    MonotonicInstant until;
-    std::optional<ProxyState> state;  // once everything has let go
-  };
 
   void begin_hand_over(ControlSession& session, const Packet& packet) {
     if (session.uid != ::geteuid() && session.uid != 0)
@@ -548,19 +451,6 @@ class ControlServer::Loop final : public Audience {
     if (session.ended) take_back();
   }
 
-  /// What stands in the state and stays this process's: a copy of each descriptor of each client would be too many.
-  struct Lent {
-    ProxyState& state;
-    ~Lent() {
-      static_cast<void>(state.local_listener.release());
-      for (ProxyState::Session& session : state.sessions) {
-        static_cast<void>(session.socket.release());
-        static_cast<void>(session.page.release());
-        static_cast<void>(session.doorbell.release());
-      }
-    }
-  };
-
   /// Everything has let go: puts it together, and gives it away.
   void hand_over(ControlSession& to, HandedFeeds& handed) {
     for (const auto& session : sessions_) {
@@ -573,57 +463,9 @@ class ControlServer::Loop final : public Audience {
     ProxyState& state = successor_->state.emplace();
     state.version = FEEDBENCH_VERSION;
     state.next_user = next_user_;
-    const Lent lent{state};
-    state.local_listener = rings::Descriptor(listener_.get());
     state.listeners = std::move(handed.listeners);
     registry_.save(handed, now(), state);
-    for (const auto& session : sessions_) {
-      if (session->id == to.id || session->ended) continue;
-      ProxyState::Session saved;
-      saved.id = session->id;
-      saved.name = session->name;
-      saved.pid = session->pid;
-      saved.uid = session->uid;
-      saved.monitor = session->monitor;
-      saved.log_level = session->log_level;
-      saved.socket = rings::Descriptor(session->socket.get());
-      if (session->greeted) {
-        saved.page = rings::Descriptor(session->bell->page_descriptor());
-        saved.doorbell = rings::Descriptor(session->bell->ringing_descriptor());
-      }
-      state.sessions.push_back(std::move(saved));
-    }
-    std::vector<int> descriptors;
-    const rings::Descriptor memory = memory_with(encode(state, descriptors));
-    if (!memory.valid())
-      return to.end(std::string("what it is to take over cannot be put together: ") +
-                    std::strerror(errno));
-    Head head;
-    head.kind = static_cast<std::uint32_t>(Kind::done);
-    head.request = successor_->request;
-    head.values[0] = descriptors.size();
-    head.values[1] = static_cast<std::uint64_t>(::getpid());
-    give(to, feedproxy::control::encode(head), {memory.get()});
-    head.kind = static_cast<std::uint32_t>(Kind::handed);
-    constexpr std::size_t kTogether = feedproxy::control::kDescriptorsMax;
-    for (std::size_t at = 0; at < descriptors.size(); at += kTogether) {
-      const std::size_t end = std::min(at + kTogether, descriptors.size());
-      give(to, feedproxy::control::encode(head),
-           {descriptors.begin() + static_cast<std::ptrdiff_t>(at),
-            descriptors.begin() + static_cast<std::ptrdiff_t>(end)});
-    }
-  }
-  /// Sends one packet, waiting for room.
-  void give(ControlSession& to, const std::string& packet, const std::vector<int>& descriptors) {
-    while (!to.ended) {
-      const Transfer sent = feedproxy::control::send_packet(to.socket.get(), packet, descriptors);
-      if (sent == Transfer::done) return;
-      if (sent != Transfer::would_block && errno != ETOOMANYREFS)
-        return to.end(std::string("cannot be handed everything: ") + std::strerror(errno));
-      if (now() >= successor_->until) return to.end("took too long to take over");
-      if (!feedproxy::control::wait_for(to.socket.get(), POLLOUT, 10) || errno == ETOOMANYREFS)
-        ::poll(nullptr, 0, 1);
-    }
+    give_state(to, *successor_, sessions_, listener_.get());
   }
 
   void hear_successor(ControlSession& session) {
