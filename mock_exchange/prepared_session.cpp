@@ -6,6 +6,8 @@
 #include <cstring>
 #include <utility>
 
+#include "transports/split_mix.hpp"
+
 namespace feedbench::mock_exchange {
 
 std::size_t PreparedSession::frame_at(std::uint64_t offset) const noexcept {
@@ -91,25 +93,6 @@ std::shared_ptr<const PreparedSession> SessionBuilder::finish() {
   return done;
 }
 
-namespace {
-
-/// SplitMix64: a fixed sequence on every machine, unlike the distributions of <random>.
-class Sequence {
- public:
-  explicit Sequence(std::uint64_t seed) : state_(seed) {}
-  std::uint64_t next() noexcept {
-    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15U);
-    z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9U;
-    z = (z ^ (z >> 27U)) * 0x94d049bb133111ebU;
-    return z ^ (z >> 31U);
-  }
-
- private:
-  std::uint64_t state_;
-};
-
-}  // namespace
-
 std::shared_ptr<const PreparedSession> synthetic_session(std::size_t payload_bytes,
                                                          std::size_t count, std::uint64_t seed) {
   assert(payload_bytes >= 40);
@@ -121,7 +104,7 @@ std::shared_ptr<const PreparedSession> synthetic_session(std::size_t payload_byt
   constexpr std::size_t kNumberEnd = 17;  // one past the last digit of n in kHead
 
   SessionBuilder builder;
-  Sequence random(seed);
+  std::uint64_t random = seed;
   const std::uint32_t topic = builder.topic("synthetic");
   std::string text(payload_bytes, ' ');
   text.replace(0, kHead.size(), kHead);
@@ -133,7 +116,7 @@ std::shared_ptr<const PreparedSession> synthetic_session(std::size_t payload_byt
     }
     std::uint64_t bits = 0;
     for (std::size_t at = kHead.size(), used = 0; at < payload_bytes - kTail.size(); ++at, ++used) {
-      if (used % 10 == 0) bits = random.next();
+      if (used % 10 == 0) bits = split_mix(random);
       text[at] = kAlphabet[bits & 63U];
       bits >>= 6U;
     }

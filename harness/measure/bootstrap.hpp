@@ -6,18 +6,15 @@
 #include <utility>
 #include <vector>
 
+#include "transports/split_mix.hpp"
+
 namespace feedbench::measure {
 
 /// A small deterministic generator (SplitMix64), the same on every platform for one seed.
 class SplitMix64 {
  public:
   explicit SplitMix64(std::uint64_t seed) noexcept : state_(seed) {}
-  std::uint64_t next() noexcept {
-    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15U);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-    return z ^ (z >> 31);
-  }
+  std::uint64_t next() noexcept { return split_mix(state_); }
   /// Uniform in [0, bound), without bias worth naming. bound: 1 to 2^32 - 1.
   std::uint64_t below(std::uint64_t bound) noexcept { return ((next() >> 32) * bound) >> 32; }
   /// Uniform in [0, 1).

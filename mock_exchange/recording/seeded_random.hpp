@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "transports/split_mix.hpp"
+
 /// Random numbers that are the same on every machine: whole-number generator, and distributions made of operations that
 /// IEEE 754 defines to the last bit (+ - * / and square root). The standard library's distributions, and its exp and log, are
 /// left to the implementation, so none is used here.
@@ -12,17 +14,12 @@ double portable_log(double x) noexcept;
 /// e^x for |x| < 700, relative error below 1e-14.
 double portable_exp(double x) noexcept;
 
-/// splitmix64: a counter stepped by an odd constant, its value mixed by two multiplications.
+/// Distributions over the numbers of split_mix().
 class SeededRandom {
  public:
   explicit SeededRandom(std::uint64_t seed) noexcept : state_(seed) {}
 
-  std::uint64_t bits() noexcept {
-    std::uint64_t z = state_ += 0x9e3779b97f4a7c15ULL;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-    return z ^ (z >> 31);
-  }
+  std::uint64_t bits() noexcept { return split_mix(state_); }
   /// Uniform in [0, 1), 53 bits.
   double uniform() noexcept { return static_cast<double>(bits() >> 11) * 0x1p-53; }
   /// Uniform in 0 .. n-1, 0 < n < 2^53. The bias is below n / 2^53.

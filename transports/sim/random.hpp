@@ -2,20 +2,17 @@
 
 #include <cstdint>
 
+#include "transports/split_mix.hpp"
+
 namespace feedbench::transports::sim {
 
 /// The one source of chance in a simulation: the same seed gives the same numbers on every machine (the standard
-/// library's distributions do not). SplitMix64; not for secrets. Cost: about 1 ns a number.
+/// library's distributions do not). Not for secrets. Cost: about 1 ns a number.
 class Random {
  public:
   explicit Random(std::uint64_t seed) noexcept : state_(seed) {}
 
-  std::uint64_t next() noexcept {
-    std::uint64_t mixed = state_ += 0x9E3779B97F4A7C15ull;
-    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9ull;
-    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBull;
-    return mixed ^ (mixed >> 31);
-  }
+  std::uint64_t next() noexcept { return split_mix(state_); }
   /// 0 .. bound - 1; 0 for bound 0.
   std::uint64_t below(std::uint64_t bound) noexcept { return bound == 0 ? 0 : next() % bound; }
   /// first .. last, both included.

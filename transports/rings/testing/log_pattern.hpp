@@ -10,6 +10,7 @@
 #include "transports/rings/feed_log_reader.hpp"
 #include "transports/rings/feed_log_writer.hpp"
 #include "transports/rings/shared_bytes.hpp"
+#include "transports/split_mix.hpp"
 
 /// A log whose every byte and every index field can be told from its position alone, so that a
 /// reader proves each frame whole without knowing what else was written.
@@ -22,12 +23,7 @@ inline constexpr std::uint64_t kLoadDivisor = 8;  // ThreadSanitizer is that muc
 inline constexpr std::uint64_t kLoadDivisor = 1;
 #endif
 
-constexpr std::uint64_t mix(std::uint64_t value) noexcept {
-  value += 0x9e3779b97f4a7c15ULL;
-  value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  value = (value ^ (value >> 27)) * 0x94d049bb133111ebULL;
-  return value ^ (value >> 31);
-}
+constexpr std::uint64_t mix(std::uint64_t value) noexcept { return split_mix(value); }
 
 /// The byte that stands at a stream offset. Laps differ, since the offset never comes again.
 constexpr std::byte byte_at(std::uint64_t offset) noexcept {
