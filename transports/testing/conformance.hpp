@@ -38,9 +38,11 @@ using CrampedIoUring = IoUringWith<IoUringOptions{.queue_entries = 2, .receive_b
 /// Several buffers a receive; few, so that there are bundles.
 using BundlingIoUring = IoUringWith<
     IoUringOptions{.receive_buffers = 8, .registered_files = true, .receive_bundles = true}, 8192>;
-/// Several receives a buffer, nothing copied on its way out.
-using IncrementalIoUring = IoUringWith<
-    IoUringOptions{.receive_buffers = 4, .incremental_buffers = true, .zero_copy_bytes = 1}, 16384>;
+/// Several receives a buffer, large sends not copied on their way out.
+using IncrementalIoUring =
+    IoUringWith<IoUringOptions{
+                    .receive_buffers = 4, .incremental_buffers = true, .zero_copy_bytes = 16384},
+                16384>;
 /// Several of both, while another thread submits.
 using SubmittingIoUring = IoUringWith<IoUringOptions{
     .receive_bundles = true, .incremental_buffers = true, .submission_thread = true}>;

@@ -85,6 +85,8 @@ TYPED_TEST(ConformanceStreams, ASendBeforeTheConnectionIsOpenIsClosed) {
 }
 
 TYPED_TEST(ConformanceStreams, APartialSendToASlowReaderIsByteExact) {
+  if (kSendsWithoutCopy<typename TypeParam::Type>)
+    GTEST_SKIP() << "without a copy the memory is in use until the peer has acknowledged";
   auto [conn, peer] = this->with_raw_peer({.send_buffer_bytes = 8192}, 4096);
   const auto out = pattern(3'000'000);
   ASSERT_EQ(this->send(conn, out), SendStatus::pending);
