@@ -265,6 +265,7 @@ TscInstant Connection::next_due() const {
   if (!cursor_ || blocked_) return due;
   if (fault_is_due()) return TscInstant{1};
   if (stalled_until_.present()) return earlier(stalled_until_, due) ? stalled_until_ : due;
+  if (!cursor_->remainder().empty()) return TscInstant{1};  // longer than one write call
   const Timeline* line = timeline();
   if (line == nullptr) return due;
   if (cursor_->selection().nothing && line->due() == kLoopForever) return due;

@@ -129,6 +129,20 @@ TEST_F(ExchangeReplay, MultipleAndRateFollowTheirSchedules) {
   }
 }
 
+TEST_F(ExchangeReplay, AFrameLongerThanOneWriteIsWholeBeforeTheNextIsDue) {
+  SessionBuilder builder;
+  for (const std::int64_t t_ns : {0, 1'000'000})
+    builder.add(std::string(10'000, 'x'), t_ns, kNoTopic);
+  auto options = options_for(Venue::raw, builder.finish(), Pace::Kind::recorded);
+  options.write_bytes_max = 4096;
+  serve(options);
+  const BeastClient& client = connect("/");
+  run_until_messages(client, 1);  // the clock stands still
+  EXPECT_EQ(exchange_->counters().frames_sent, 1U);
+  EXPECT_EQ(exchange_->counters().writes, 3U);
+  EXPECT_EQ((exchange_->next_due() - now()).ticks, 1'000'000);
+}
+
 TEST_F(ExchangeReplay, AStalledExchangeSendsTheBacklogAndSaysHowLateItWas) {
   auto log = SendLogWriter::create(10).value();
   auto options = options_for(Venue::raw, session_at({0, 100, 200, 300}), Pace::Kind::recorded);

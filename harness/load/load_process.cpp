@@ -204,9 +204,10 @@ void LoadProcess::set_up() {
   options.tls_key_file = config_.tls_key_file;
   options.tsc_hz = clock_.tsc_hz();
   options.send_log = &*send_log_;
-  // So that one write never overshoots the window by much.
-  options.write_bytes_max = std::min<std::size_t>(
-      options.write_bytes_max, std::max<std::uint64_t>(config_.window_bytes / 4, 4096));
+  if (!paced_) {  // so that one write never overshoots the window by much
+    options.write_bytes_max = std::min<std::size_t>(
+        options.write_bytes_max, std::max<std::uint64_t>(config_.window_bytes / 4, 4096));
+  }
   exchange_ = std::move(*required(Exchange::create(io_, std::move(options))));
 
   if (config_.clients_via == "shm") {

@@ -43,9 +43,9 @@ struct TlsTransportOptions {
 ///  - A peer that ends without close_notify ends with CloseReason::error, EPROTO: its stream may have been cut. why()
 ///    says so in words, as it does for everything TLS refuses.
 ///  - A reset while the handler has no space for what came before it loses that.
-///  - OpenSSL allocates for each record.
+///  - the provider allocates for each record (tls_session.hpp).
 ///  - All listeners of one transport have the lend_memory and nic_stamps of the one that was opened last.
-/// Memory: kCipherBytes a connection for ciphertext to read, about as much to send, and OpenSSL's own.
+/// Memory: kCipherBytes a connection for ciphertext to read, about as much to send, and the provider's own.
 /// Contexts outlive the transport. thread: one. T: a Transport.
 template <class T>
 class TlsTransport {

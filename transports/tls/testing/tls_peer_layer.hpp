@@ -1,6 +1,8 @@
 #pragma once
 
 #include <memory>
+#include <new>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -26,7 +28,8 @@ struct SharedContexts {
 /// TLS as a RawSocket speaks it.
 class TlsPeerLayer : public transports::testing::PeerLayer {
  public:
-  explicit TlsPeerLayer(const TlsContext& context) : session_(std::move(*context.new_session())) {
+  /// throws std::bad_alloc: no memory for a session.
+  explicit TlsPeerLayer(const TlsContext& context) : session_(new_session(context)) {
     session_.start();
   }
   static std::unique_ptr<PeerLayer> make(bool is_client) {
@@ -54,6 +57,12 @@ class TlsPeerLayer : public transports::testing::PeerLayer {
   void consume_output(std::size_t bytes) override { session_.consume_output(bytes); }
 
  private:
+  static TlsSession new_session(const TlsContext& context) {
+    auto session = context.new_session();
+    if (!session) throw std::bad_alloc();
+    return std::move(*session);
+  }
+
   TlsSession session_;
   std::vector<std::byte> cipher_;
 };
