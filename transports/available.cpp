@@ -28,6 +28,7 @@ struct OneByte {
   std::byte byte{1};
   bool arrived = false;
   bool failed = false;
+  int os_error = 0;
 
   void on_open(Conn conn, bool accepted) {
     if (accepted) return;
@@ -36,7 +37,10 @@ struct OneByte {
   }
   void on_receive(Conn, std::span<std::byte>, const RxStamps&) { arrived = true; }
   void on_sent(Conn, std::size_t) {}
-  void on_close(Conn, CloseInfo) { failed = true; }
+  void on_close(Conn, CloseInfo info) {
+    failed = true;
+    os_error = info.os_error;
+  }
   void on_wake() {}
   std::span<std::byte> receive_space(Conn) { return {}; }
 };
@@ -68,7 +72,11 @@ TransportInfo try_out(const Endpoint& at, const More&... more) {
     }
     info.available = handler.arrived;
     info.reason =
-        handler.arrived ? how_it_is_set_up(transport) : "a byte sent over loopback did not arrive";
+        handler.arrived
+            ? how_it_is_set_up(transport)
+            : sockets::make_error("try " + info.name, "a byte sent over loopback did not arrive",
+                                  handler.os_error, "is lo up, are descriptors left (ulimit -n)?")
+                  .message;
   } catch (const Error& error) {
     info.reason = error.message;
   } catch (const std::exception& error) {

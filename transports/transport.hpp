@@ -209,8 +209,9 @@ concept Transport = requires(T t, const T ct, ArchetypeHandler& h, Conn conn,
   // Starts to connect; on_open or on_close follows.
   { t.connect(endpoint, options) } -> std::same_as<Expected<Conn>>;
   { t.send(conn, ranges) } -> std::same_as<SendStatus>;
-  // Gives up what is left of a pending send; on_sent(conn, bytes that left) follows from poll(). No
-  // effect if none is pending.
+  // Gives up what is left of a pending send; on_sent(conn, bytes that left) follows from poll(), without waiting for the
+  // peer; or on_close, where only the peer could give the memory back (IoUringOptions::zero_copy_bytes). No effect if
+  // none is pending.
   {t.cancel_send(conn)};
   {t.resume_receive(conn)};
   {t.close(conn)};

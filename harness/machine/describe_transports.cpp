@@ -42,7 +42,10 @@ Group feature_group(std::string id, std::string title,
 Line busy_poll_line(const char* name, std::optional<std::uint64_t> us, const char* what) {
   const std::string id = std::string("busy_poll.") + name;
   const std::string shown = std::string("net.core.") + name;
-  if (!us) return line_without_value(id, shown, "unknown", "this kernel cannot busy poll");
+  if (!us)
+    return line_without_value(
+        id, shown, "unknown",
+        "not shown: the kernel cannot busy poll, or this is not its first network namespace");
   return number_line(id, shown, static_cast<double>(*us), "us",
                      *us == 0 ? "off" : fmt::format("{} us", *us), what);
 }

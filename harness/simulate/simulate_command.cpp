@@ -5,8 +5,11 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <cstdio>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <string>
@@ -23,10 +26,12 @@ using Clock = std::chrono::steady_clock;
 
 struct Arguments {
   std::string seeds = "1..1000";
-  std::uint64_t fresh = 0;
+  std::int64_t fresh = 0;
   double minutes = 0;
   bool trace = false;
 };
+
+constexpr std::uint64_t kSeedMax = INT64_MAX;
 
 struct Range {
   std::uint64_t first = 0;
@@ -44,10 +49,11 @@ bool read_range(std::string_view text, Range& out) {
   if (dots == std::string_view::npos) {
     const bool good = read_number(text, out.first);
     out.last = out.first;
-    return good;
+    return good && out.last <= kSeedMax;
   }
   return read_number(text.substr(0, dots), out.first) &&
-         read_number(text.substr(dots + 2), out.last) && out.first <= out.last;
+         read_number(text.substr(dots + 2), out.last) && out.first <= out.last &&
+         out.last <= kSeedMax;
 }
 
 /// Sums over all seeds.
@@ -80,11 +86,12 @@ class Run {
   explicit Run(const Arguments& arguments) : arguments_(arguments) {}
 
   int operator()(const Range& range) {
-    const std::uint64_t count = range.last - range.first + 1 + arguments_.fresh;
+    const auto fresh = static_cast<std::uint64_t>(arguments_.fresh);
+    const std::uint64_t count = range.last - range.first + 1 + fresh;
     for (std::uint64_t seed = range.first; seed <= range.last && !time_is_up(); ++seed)
       one(seed, count);
     std::random_device random;
-    for (std::uint64_t i = 0; i < arguments_.fresh && !time_is_up(); ++i) {
+    for (std::uint64_t i = 0; i < fresh && !time_is_up(); ++i) {
       const std::uint64_t seed = random() | std::uint64_t{1} << 32;  // beyond any fixed set
       if (i == 0) clear_line();
       fmt::print("fresh seed {}\n", seed);
@@ -92,6 +99,10 @@ class Run {
     }
     clear_line();
     print_totals(count);
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      fmt::print(stderr, "feedbench simulate: standard output: {}\n", std::strerror(errno));
+      return program::kExitUsage;
+    }
     return totals_.failed == 0 ? program::kExitOk : program::kExitNegative;
   }
 
@@ -114,6 +125,7 @@ class Run {
       fmt::print("seed {} fails:\n", seed);
       for (const std::string& fault : outcome.faults) fmt::print("  {}\n", fault);
       if (!arguments_.trace) fmt::print("  see how: feedbench simulate --seeds {} --trace\n", seed);
+      std::fflush(stdout);  // whatever becomes of this process
     }
     if (terminal_ && !arguments_.trace && seconds() - shown_at_ > 0.2) {
       shown_at_ = seconds();
@@ -150,11 +162,16 @@ int run_simulate(const Arguments& arguments) {
   Range range;
   if (!read_range(arguments.seeds, range)) {
     fmt::print(stderr,
-               "feedbench simulate: --seeds {}: give one number or a range, such as 1..1000\n",
-               arguments.seeds);
+               "feedbench simulate: --seeds {}: give one number or a range, such as 1..1000, of "
+               "at most {}\n",
+               arguments.seeds, kSeedMax);
     return program::kExitUsage;
   }
-  if (arguments.minutes < 0) {
+  if (arguments.fresh < 0) {
+    fmt::print(stderr, "feedbench simulate: --fresh {}: must not be negative\n", arguments.fresh);
+    return program::kExitUsage;
+  }
+  if (!(arguments.minutes >= 0)) {
     fmt::print(stderr, "feedbench simulate: --minutes {}: must not be negative\n",
                arguments.minutes);
     return program::kExitUsage;

@@ -29,7 +29,8 @@ class Activity {
   /// failed: handshakes of clients since the beginning. last: why the last one failed.
   void look_at_handshakes(std::uint64_t failed, const std::string& last) {
     if (failed == handshakes_failed_) return;
-    spdlog::warn("{} TLS handshakes of clients failed; the last: {}", failed - handshakes_failed_,
+    const std::uint64_t more = failed - handshakes_failed_;
+    spdlog::warn("{} TLS handshake{} of clients failed; the last: {}", more, more == 1 ? "" : "s",
                  last);
     handshakes_failed_ = failed;
   }

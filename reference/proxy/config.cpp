@@ -175,7 +175,7 @@ const std::vector<Option>& options() {
              &C::busy_poll_us),
       list("io_uring",
            "With transport io_uring: registered_files, receive_bundles, incremental_buffers, "
-           "zero_copy=BYTES, submission_thread[=CORE] (default: none)",
+           "zero_copy=BYTES, submission_thread[=CORE], no_deferred_task_run (default: none)",
            &C::io_uring),
       {"wait", "spin or block", read_wait,
        [](const C& config) { return std::string(config.wait == Wait::spin ? "spin" : "block"); }},
@@ -246,6 +246,8 @@ Expected<std::string> read_file(const std::string& path) {
   return all;
 }
 
+constexpr std::uint32_t kBusyPollUsMax = 1'000'000;
+
 bool is_loopback(const std::string& address) {
   return address.starts_with("127.") || address == "::1";
 }
@@ -269,6 +271,22 @@ void check_what_says_nothing(const ProxyConfig& config, std::vector<std::string>
     if (url && !url->tls)
       faults.emplace_back(
           "--client-certificate does nothing: a ws:// upstream never sees a certificate");
+  }
+  if (!config.ca.empty() && config.local_socket.empty()) {
+    const auto url = websocket::parse_url(config.upstream);
+    if (url && !url->tls)
+      faults.emplace_back("--ca does nothing: a ws:// upstream shows no certificate");
+  }
+  if (config.transport != "xdp") {
+    const ProxyConfig defaults;
+    for (const auto& [given, flag] :
+         {std::pair(config.xdp_interface != defaults.xdp_interface, "--xdp-interface"),
+          {config.xdp_address != defaults.xdp_address, "--xdp-address"},
+          {config.xdp_gateway != defaults.xdp_gateway, "--xdp-gateway"},
+          {config.xdp_queue != defaults.xdp_queue, "--xdp-queue"},
+          {config.xdp_attach != defaults.xdp_attach, "--xdp-attach"},
+          {config.xdp_copy != defaults.xdp_copy, "--xdp-copy"}})
+      if (given) faults.push_back(fmt::format("{} without --transport xdp does nothing", flag));
   }
   for (const std::string& prefix : config.allow_open)
     if (!prefix.starts_with("ws://") && !prefix.starts_with("wss://"))
@@ -363,6 +381,9 @@ std::vector<std::string> validate(const ProxyConfig& config) {
   one_of("xdp_copy", config.xdp_copy, {"automatic", "zero_copy", "copy"});
   check(config.transport != "select" || config.busy_poll_us == 0,
         "--busy-poll-us: select cannot; epoll, io_uring and xdp can");
+  check(
+      config.busy_poll_us <= kBusyPollUsMax,
+      fmt::format("--busy-poll-us {}: at most {}, a second", config.busy_poll_us, kBusyPollUsMax));
   if (const auto ring = transports::parse_io_uring_options(config.io_uring); !ring)
     faults.push_back("--io-uring " + ring.error().message);
   check(config.transport == "io_uring" || config.io_uring.empty(),
@@ -481,6 +502,11 @@ Expected<CommandLine> parse_command_line(int argc, const char* const* argv) {
   std::vector<std::string> faults;
   for (const Option& option : options()) {
     if (app.count(flag_of(option.key)) == 0) continue;
+    // An unset variable of a shell must not switch off what it was to name.
+    if (given[option.key].empty()) {
+      faults.push_back(flag_of(option.key) + ": is empty; leave it out for the default");
+      continue;
+    }
     const std::string wrong = option.read(line.config, given[option.key]);
     if (!wrong.empty()) faults.push_back(flag_of(option.key) + ": " + wrong);
   }

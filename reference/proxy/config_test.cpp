@@ -43,6 +43,20 @@ TEST(ProxyConfig, OptionsOfIoUringAreCheckedAtTheStart) {
               HasSubstr("without --transport io_uring does nothing"));
   EXPECT_THAT(fault({kUpstream, "--transport", "select", "--busy-poll-us", "50"}),
               HasSubstr("--busy-poll-us: select cannot"));
+  EXPECT_THAT(fault({kUpstream, "--busy-poll-us", "1000001"}), HasSubstr("at most 1000000"));
+}
+
+TEST(ProxyConfig, WhatWouldDoNothingIsRefused) {
+  const auto fault = [](std::vector<const char*> arguments) {
+    const auto line = parse(std::move(arguments));
+    return line ? std::string("accepted") : line.error().message;
+  };
+  EXPECT_EQ(fault({"--upstream=ws://127.0.0.1:1/", "--ca", "a.pem"}),
+            "--ca does nothing: a ws:// upstream shows no certificate");
+  EXPECT_EQ(fault({kUpstream, "--xdp-queue", "1"}),
+            "--xdp-queue without --transport xdp does nothing");
+  EXPECT_EQ(fault({kUpstream, "--listen-client-ca", ""}),
+            "--listen-client-ca: is empty; leave it out for the default");
 }
 
 TEST(ProxyConfig, PrintedConfigurationReadsBackAsItself) {

@@ -215,6 +215,15 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/// A private key is its owner's alone.
+void warn_of_readable_keys(const proxy::ProxyConfig& config) {
+  for (const std::string& file : {config.listen_key, config.client_key}) {
+    struct stat facts {};
+    if (file.empty() || ::stat(file.c_str(), &facts) != 0 || (facts.st_mode & 0077) == 0) continue;
+    spdlog::warn("{}: others than its owner may use this private key: chmod 600 {}", file, file);
+  }
+}
+
 int serve(const proxy::CommandLine& line) {
   raise_descriptor_limit();
   proxy::ProxyConfig config = line.config;
@@ -230,6 +239,7 @@ int serve(const proxy::CommandLine& line) {
   if (!shown.certificate_file.empty()) value_or_throw(tls::TlsContext::client(shown));
   static local::FeedPort port;  // as long as the log, which tells it
   set_up_log(line.log_file, port);
+  warn_of_readable_keys(config);
   const auto logs = std::make_shared<local::LogSupply>(log_options(config));
   auto succession = take_over(line, config, *logs);
   local::ProxyState* const taken_over = succession ? &succession->state() : nullptr;

@@ -112,9 +112,9 @@ inline void IoUringTransport::queue_send(std::uint32_t index) noexcept {
   const std::size_t zero_copy = ring_options_.zero_copy_bytes;
   if (left.size() == 1 && zero_copy != 0 && left[0].bytes >= zero_copy) {
     io_uring_prep_send_zc(entry, slot.descriptor, left[0].data, left[0].bytes, kFlags, 0);
-    if (is_registered(left[0].data, left[0].bytes)) {
+    if (const auto stretch = registered_stretch(left[0].data, left[0].bytes)) {
       entry->ioprio |= IORING_RECVSEND_FIXED_BUF;
-      entry->buf_index = 0;
+      entry->buf_index = *stretch;
     }
   } else if (left.size() == 1) {
     io_uring_prep_send(entry, slot.descriptor, left[0].data, left[0].bytes, kFlags);
@@ -458,7 +458,10 @@ void IoUringTransport::sent(H& handler, std::uint32_t index, int result, std::ui
   if ((flags & IORING_CQE_F_MORE) != 0) {  // zero copy: a second completion gives the memory back
     slot.unnoticed = true;
     slot.unnoticed_result = result;
-    if (open && result < 0 && !is_full(result)) send_failed(index, -result);
+    if (open && result < 0 && !is_full(result))
+      send_failed(index, -result);
+    else if (open && slot.send.cancelled)
+      abort(table_.handle(index));
     return;
   }
   if ((flags & IORING_CQE_F_NOTIF) != 0) {

@@ -1,5 +1,6 @@
 #include "transports/io_uring/io_uring_options.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <optional>
@@ -65,7 +66,12 @@ std::string take_word(std::string_view word, IoUringOptions& options) {
 
 Expected<IoUringOptions> parse_io_uring_options(const std::vector<std::string>& words) {
   IoUringOptions options;
+  std::vector<std::string_view> seen;
   for (const std::string& word : words) {
+    const std::string_view name = std::string_view(word).substr(0, word.find('='));
+    if (std::find(seen.begin(), seen.end(), name) != seen.end())
+      return tl::unexpected(Error{word + ": given twice", 0});
+    seen.push_back(name);
     if (std::string wrong = take_word(word, options); !wrong.empty())
       return tl::unexpected(Error{word + ": " + wrong, 0});
   }

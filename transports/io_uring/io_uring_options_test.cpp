@@ -10,6 +10,7 @@
 namespace feedbench::transports {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 std::string fault(const std::vector<std::string>& words) {
@@ -44,6 +45,8 @@ TEST(IoUringOptions, SayWhatIsWrong) {
   EXPECT_THAT(fault({"registered_files=on"}), HasSubstr("takes no value"));
   EXPECT_THAT(fault({"submission_thread=-1"}), HasSubstr("a core"));
   EXPECT_THAT(fault({"x=1"}), HasSubstr("no such option"));
+  EXPECT_THAT(fault({"zero_copy=1", "zero_copy=2"}), HasSubstr("zero_copy=2: given twice"));
+  EXPECT_THAT(fault({"submission_thread", "submission_thread=1"}), HasSubstr("given twice"));
   EXPECT_THAT(fault({""}), HasSubstr("no such option"));
 }
 
@@ -63,7 +66,8 @@ TEST(IoUringOptions, OfWhichTheKernelHasTooFewAreRefusedByName) {
   EXPECT_THAT(refusal({.connections_max = 16'000'000}, {.registered_files = true}),
               HasSubstr("registered_files for 16000000 connections"));
   EXPECT_THAT(refusal({}, {.submission_thread = true, .submission_core = 60'000}),
-              HasSubstr("with a submission thread"));
+              AllOf(HasSubstr("with a submission thread on core 60000"),
+                    HasSubstr("is there such a core")));
 }
 
 TEST(IoUringOptions, StandInTheMode) {

@@ -105,8 +105,13 @@ void IoUringTransport::set_up_ring() {
     if (result != -EINVAL) break;
   }
   std::string what = "set up a ring of " + std::to_string(ring_options_.queue_entries) + " entries";
+  std::string_view hint = setup_hint(-result);
   if (ring_options_.submission_thread) what += " with a submission thread";
-  throw open_error(what, -result, setup_hint(-result));
+  if (ring_options_.submission_core >= 0) {
+    what += " on core " + std::to_string(ring_options_.submission_core);
+    if (result == -EINVAL) hint = "is there such a core, and may this process use it (taskset -p)?";
+  }
+  throw open_error(what, -result, hint);
 }
 
 void IoUringTransport::require_kernel() {
@@ -154,9 +159,13 @@ void IoUringTransport::set_up_options() {
 
 Expected<void> IoUringTransport::register_memory(std::span<const std::byte> memory) {
   if (ring_options_.zero_copy_bytes == 0) return {};
-  // The kernel holds it one stretch of a gigabyte at a time.
-  const iovec whole{const_cast<std::byte*>(memory.data()), memory.size()};
-  const int result = io_uring_register_buffers(&ring_.raw, &whole, 1);
+  std::vector<iovec> stretches;
+  for (std::size_t at = 0; at < memory.size(); at += kRegisteredStretchBytes) {
+    const auto stretch = memory.subspan(at, std::min(memory.size() - at, kRegisteredStretchBytes));
+    stretches.push_back({const_cast<std::byte*>(stretch.data()), stretch.size()});
+  }
+  const int result = io_uring_register_buffers(&ring_.raw, stretches.data(),
+                                               static_cast<unsigned>(stretches.size()));
   if (result != 0) {
     return tl::unexpected(sockets::make_error(
         "register memory io_uring", std::to_string(memory.size()) + " bytes", -result,

@@ -366,6 +366,7 @@ void IoUringTransport::cancel_send(Conn conn) noexcept {
   ConnectionSlot* slot = table_.find(conn);
   if (slot == nullptr || slot->state != ConnectionState::open || slot->send.count == 0) return;
   slot->send.cancelled = true;
+  if (slot->unnoticed) return abort(conn);  // the peer alone could give the memory back
   if (!slot->sending) deferred_.push_back(table_.slots(), conn.index);
 }
 

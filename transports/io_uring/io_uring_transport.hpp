@@ -78,6 +78,8 @@ class IoUringTransport {
   static constexpr std::size_t kListenersMax = 8;
   static constexpr std::int64_t kLingerNs = 1'000'000'000;
   static constexpr std::uint32_t kNone = UINT32_MAX;
+  /// The kernel takes no more as one registered buffer.
+  static constexpr std::size_t kRegisteredStretchBytes = std::size_t{1} << 30;
 
   /// What a completion belongs to, in the low byte of user_data; then 24 bits of index, then the
   /// generation.
@@ -115,8 +117,15 @@ class IoUringTransport {
   [[nodiscard]] std::uint64_t token_of(Kind kind, std::uint32_t index) const noexcept {
     return token_of(kind, index, table_[index].generation);
   }
-  [[nodiscard]] bool is_registered(const std::byte* data, std::size_t bytes) const noexcept {
-    return data >= registered_.data() && data + bytes <= registered_.data() + registered_.size();
+  /// Which registered stretch all of it lies in, or nothing. Once in a gigabyte a range lies in two.
+  [[nodiscard]] std::optional<std::uint16_t> registered_stretch(const std::byte* data,
+                                                                std::size_t bytes) const noexcept {
+    if (data < registered_.data() || data + bytes > registered_.data() + registered_.size())
+      return std::nullopt;
+    const auto begin = static_cast<std::size_t>(data - registered_.data());
+    const std::size_t stretch = begin / kRegisteredStretchBytes;
+    if ((begin + bytes - 1) / kRegisteredStretchBytes != stretch) return std::nullopt;
+    return static_cast<std::uint16_t>(stretch);
   }
   /// It is being handed over, and what the kernel gave meanwhile comes before that.
   static bool is_handing_over(const ConnectionSlot& slot) noexcept {

@@ -152,6 +152,17 @@ TYPED_TEST(ConformanceStreams, ASendCancelledAtOnceIsTold) {
             std::vector<std::byte>(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(left)));
 }
 
+TYPED_TEST(ConformanceStreams, ACancelledSendIsOverWhateverThePeerDoes) {
+  auto [conn, peer] = this->with_raw_peer({.send_buffer_bytes = 8192}, 4096);
+  const auto out = pattern(3'000'000);
+  ASSERT_EQ(this->send(conn, out), SendStatus::pending);
+  this->poll_a_while();
+  this->transport().cancel_send(conn);  // nobody reads
+  ASSERT_TRUE(this->run_until([&] {
+    return !this->recorder_.of(conn).sent.empty() || this->recorder_.of(conn).closes == 1;
+  }));
+}
+
 TYPED_TEST(ConformanceStreams, CancellingWhenNothingIsPendingDoesNothing) {
   const auto [client, server] = this->pair();
   this->transport().cancel_send(client);

@@ -117,6 +117,11 @@ class TlsTransport {
   }
 
   [[nodiscard]] transports::MonotonicInstant now() const { return inner_.now(); }
+  /// How T was set up.
+  [[nodiscard]] const std::string& mode() const noexcept requires requires(const T& inner) {
+    inner.mode();
+  }
+  { return inner_.mode(); }
   /// Bytes and chunks are plaintext, where there is TLS; polls and system calls those of T.
   [[nodiscard]] const transports::TransportCounters& counters() const {
     if (tls_.accepts == nullptr && tls_.connects == nullptr) return inner_.counters();

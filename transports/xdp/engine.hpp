@@ -64,7 +64,8 @@ class Engine {
   virtual void wake() noexcept = 0;
 
   /// Waits as it was told to, takes up what has arrived, runs timers.
-  virtual void begin_poll(MonotonicInstant deadline) noexcept = 0;
+  /// errors: throws Error when the interface is gone for good, within a second of it.
+  virtual void begin_poll(MonotonicInstant deadline) = 0;
   /// The next callback to make; false when this round has no more, and everything due was sent.
   virtual bool next(Step& step) noexcept = 0;
   /// The answer to space_wanted.

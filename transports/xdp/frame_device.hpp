@@ -52,6 +52,8 @@ class FrameDevice {
   virtual unsigned kick() noexcept = 0;
   /// Becomes readable when a frame arrives; -1: never.
   [[nodiscard]] virtual int descriptor() const noexcept = 0;
+  /// Why no frame will ever come or leave again, as errno; 0: they will. Tells it once. One system call.
+  [[nodiscard]] virtual int loss() noexcept { return 0; }
   /// The stack's time.
   [[nodiscard]] virtual MonotonicInstant now() const noexcept { return MonotonicInstant::now(); }
   /// System calls made so far besides those that kick() told: to set it up, to drive its receiving

@@ -38,7 +38,7 @@ class LwipEngine final : public Engine {
   void abort(Conn conn) noexcept override;
   void stop_listening() noexcept override;
   void wake() noexcept override;
-  void begin_poll(MonotonicInstant deadline) noexcept override;
+  void begin_poll(MonotonicInstant deadline) override;
   bool next(Step& step) noexcept override;
   void give_space(std::span<std::byte> space) noexcept override;
   [[nodiscard]] MonotonicInstant now() const noexcept override { return device_->now(); }
@@ -138,6 +138,7 @@ class LwipEngine final : public Engine {
 
   // A turn (lwip_engine_poll.cpp).
   void look_at_clock() noexcept;
+  void look_for_loss();
   void run_timers() noexcept;
   void sleep(MonotonicInstant deadline) noexcept;
   void take_up_frames() noexcept;
@@ -193,6 +194,7 @@ class LwipEngine final : public Engine {
 
   std::uint32_t now_ms_ = 0;
   std::uint32_t timers_ran_ms_ = 0;
+  std::uint32_t looked_for_loss_ms_ = 0;
   std::uint64_t looked_at_clock_ticks_ = 0;
   std::optional<TscClock> clock_;
   std::int64_t tai_offset_ns_ = 0;

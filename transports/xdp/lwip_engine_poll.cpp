@@ -13,6 +13,7 @@
 #include <new>
 
 #include "transports/receive.hpp"
+#include "transports/sockets.hpp"
 #include "transports/xdp/lwip_engine.hpp"
 #include "transports/xdp/stack_memory.hpp"
 
@@ -54,7 +55,18 @@ void LwipEngine::sleep(MonotonicInstant deadline) noexcept {
   }
 }
 
-void LwipEngine::begin_poll(MonotonicInstant deadline) noexcept {
+void LwipEngine::look_for_loss() {
+  constexpr std::uint32_t kEveryMs = 1000;
+  if (now_ms_ - looked_for_loss_ms_ < kEveryMs) return;
+  looked_for_loss_ms_ = now_ms_;
+  if (const int os_error = device_->loss(); os_error != 0) {
+    throw sockets::make_error("poll xdp", "the interface " + xdp_.interface + " is gone", os_error,
+                              "start again when it is back");
+  }
+}
+
+void LwipEngine::begin_poll(MonotonicInstant deadline) {
+  look_for_loss();
   ++counters_.polls;
   in_poll_ = true;
   wake_stamp_ = {};

@@ -44,6 +44,16 @@ std::uint32_t numeric(const std::string& text) {
   return address.s_addr;
 }
 
+/// One host's: RFC 1122, 3.2.1.3. A network of two (RFC 3021) has no address but hosts'.
+bool is_host(ip4_addr_t address, ip4_addr_t mask) {
+  const std::uint32_t whole = ntohl(address.addr);
+  const std::uint32_t host_bits = ~ntohl(mask.addr);
+  const std::uint32_t host = whole & host_bits;
+  const std::uint32_t first_byte = whole >> 24;
+  if (first_byte == 0 || first_byte == 127 || first_byte >= 224) return false;
+  return host_bits == 1 || (host != 0 && host != host_bits);
+}
+
 Network network_of(const XdpOptions& xdp) {
   const std::size_t slash = xdp.address.find('/');
   if (slash == std::string::npos) {
@@ -59,6 +69,12 @@ Network network_of(const XdpOptions& xdp) {
   Network network;
   network.address.addr = numeric(xdp.address.substr(0, slash));
   network.mask.addr = htonl(~std::uint32_t{0} << (32 - prefix));
+  if (!is_host(network.address, network.mask)) {
+    throw failed(xdp.address +
+                     " is no host's address: it is the network's own, a broadcast, "
+                     "multicast or loopback address",
+                 EINVAL, "as in address: 10.0.0.2/24");
+  }
   if (!xdp.gateway.empty()) network.gateway.addr = numeric(xdp.gateway);
   if (!xdp.gateway.empty() && !ip4_addr_netcmp(&network.gateway, &network.address, &network.mask)) {
     throw failed("the gateway " + xdp.gateway + " is not in the network of " + xdp.address, EINVAL);

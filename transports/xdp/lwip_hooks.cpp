@@ -85,9 +85,13 @@ u32_t feedbench_tcp_isn(const ip_addr_t* local_ip, u16_t local_port, const ip_ad
          static_cast<u32_t>(MonotonicInstant::now().ns / kTickNs);
 }
 
-void feedbench_tcp_mend_options(u8_t* options, u16_t bytes) {
+void feedbench_tcp_mend_options(tcp_hdr* header, u16_t bytes) {
   constexpr u8_t kEnd = 0;
   constexpr u8_t kNothing = 1;
+  constexpr u8_t kSegmentSize = 2;
+  constexpr unsigned kSegmentBytesMin = 48;
+  auto* const options = reinterpret_cast<u8_t*>(header + 1);
+  const bool syn = (TCPH_FLAGS(header) & TCP_SYN) != 0;
   for (u16_t at = 0; at < bytes && options[at] != kEnd;) {
     if (options[at] == kNothing) {
       ++at;
@@ -98,7 +102,14 @@ void feedbench_tcp_mend_options(u8_t* options, u16_t bytes) {
       std::fill(options + at, options + bytes, kEnd);
       return;
     }
-    at = static_cast<u16_t>(at + options[at + 1]);
+    const u8_t length = options[at + 1];
+    if (options[at] == kSegmentSize && !syn) {
+      std::fill(options + at, options + at + length, kNothing);
+    } else if (options[at] == kSegmentSize && length == 4 && options[at + 2] == 0 &&
+               options[at + 3] < kSegmentBytesMin) {
+      options[at + 3] = kSegmentBytesMin;
+    }
+    at = static_cast<u16_t>(at + length);
   }
 }
 

@@ -36,7 +36,8 @@ std::string_view attach_hint(int os_error) {
   switch (os_error) {
     case EBUSY:
     case EEXIST:
-      return "another XDP program is on this interface: see `bpftool net`, remove it with "
+      return "another XDP program is on this interface, most likely another process of this kind: "
+             "`bpftool net` and `bpftool link` tell which; end it, or, if no process holds it, "
              "`ip link set dev INTERFACE xdp off`";
     case EPERM:
     case EACCES:

@@ -100,8 +100,11 @@ TEST_F(XdpDevice, EachFaultIsOneSentenceThatSaysWhatToDo) {
   EXPECT_SAYS(refusal(xdp), "as in address: 10.0.0.2/24");
   xdp.address = "10.77.0.x/24";
   EXPECT_SAYS(refusal(xdp), "is not a numeric IPv4 address");
-  xdp.address = "127.0.0.1/8";
-  EXPECT_SAYS(refusal(xdp), "give the stack an address of its own");
+  for (const char* none :
+       {"127.0.0.1/8", "0.0.0.0/24", "224.0.0.1/24", "10.77.0.0/24", "10.77.0.255/24"}) {
+    xdp.address = none;
+    EXPECT_SAYS(refusal(xdp), "is no host's address");
+  }
   xdp = VethXdp::site_options();
   xdp.gateway = "10.78.0.1";
   EXPECT_SAYS(refusal(xdp), "is not in the network of 10.77.0.2/24");
@@ -117,6 +120,27 @@ TEST_F(XdpDevice, EachFaultIsOneSentenceThatSaysWhatToDo) {
   xdp.frames = 1000;
   EXPECT_SAYS(refusal(xdp), "must be powers of two");
   EXPECT_TRUE(refusal(VethXdp::site_options()).message.empty()) << "and then it opens";
+}
+
+TEST_F(XdpDevice, AnInterfaceThatIsRemovedEndsTheTransportInWords) {
+  run_near("ip link add gone0 type veth peer name gone1");
+  run_near("ip link set dev gone0 up");
+  XdpOptions xdp;
+  xdp.interface = "gone0";
+  xdp.address = "10.79.0.2/24";
+  VethXdp transport(TransportOptions{.connections_max = 4}, xdp);
+  Nothing handler;
+  transport.poll(handler, transport.now() + 1'000'000);
+  run_near("ip link del gone0");
+  std::string said;
+  for (int turns = 0; turns < 100 && said.empty(); ++turns) {
+    try {
+      transport.poll(handler, transport.now() + 100'000'000);
+    } catch (const Error& error) {
+      said = error.message;
+    }
+  }
+  EXPECT_NE(said.find("the interface gone0 is gone"), std::string::npos) << said;
 }
 
 TEST_F(XdpDevice, AGatewayThatAnswersIsFound) {

@@ -201,6 +201,35 @@ TEST(XdpStack, OptionsThatRunOverTheirEndAreNoOptions) {
   }
 }
 
+/// The first segment that a send of 480 bytes leaves in.
+std::size_t first_payload(StackRig& rig) {
+  rig.take_sent();
+  const auto out = bytes_of(0, 480);
+  const ConstRange range{out.data(), out.size()};
+  EXPECT_EQ(rig.transport.send(rig.handler.open[0], {&range, 1}), SendStatus::pending);
+  rig.poll();
+  const auto sent = rig.take_sent();
+  return sent.empty() ? 0 : sent[0].payload.size();
+}
+
+TEST(XdpStack, APeerThatAsksForTinySegmentsGetsSmallOnes) {
+  StackRig rig;
+  PeerSide peer{.rig = rig, .segment_bytes = 1};
+  ASSERT_TRUE(peer.open());
+  EXPECT_EQ(first_payload(rig), 48u);
+}
+
+TEST(XdpStack, ASegmentSizeCountsInASynAlone) {
+  StackRig rig;
+  PeerSide peer{rig};
+  ASSERT_TRUE(peer.open());
+  Segment later = peer.segment(TH_ACK);
+  later.options = {2, 4, 0, 100};
+  rig.wire.put(frame_of(later));
+  rig.poll();
+  EXPECT_EQ(first_payload(rig), 480u);
+}
+
 TEST(XdpStack, AFloodOfSynsTakesBoundedMemoryAndKeepsNobodyOut) {
   StackRig rig;
   const auto flood = [&rig](std::uint32_t count, std::uint32_t salt) {

@@ -240,6 +240,16 @@ void XskDevice::reclaim() noexcept {
   in_transmit_ -= count;
 }
 
+// When an interface is removed, the kernel unbinds its sockets and leaves an error on them; an interface that is merely
+// down keeps them. net/xdp/xsk.c, xsk_notifier().
+int XskDevice::loss() noexcept {
+  int os_error = 0;
+  socklen_t bytes = sizeof(os_error);
+  ++driving_calls_;
+  if (::getsockopt(rings_.descriptor(), SOL_SOCKET, SO_ERROR, &os_error, &bytes) != 0) return errno;
+  return os_error;
+}
+
 bool XskDevice::kernel_has_to_send() const noexcept {
   return __atomic_load_n(rings_.transmit.consumer, __ATOMIC_ACQUIRE) !=
          __atomic_load_n(rings_.transmit.producer, __ATOMIC_RELAXED);

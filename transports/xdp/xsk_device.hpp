@@ -28,6 +28,7 @@ class XskDevice final : public FrameDevice {
   void transmit(std::size_t bytes) noexcept override;
   unsigned kick() noexcept override;
   [[nodiscard]] int descriptor() const noexcept override { return rings_.descriptor(); }
+  [[nodiscard]] int loss() noexcept override;
   [[nodiscard]] std::uint64_t other_calls() const noexcept override {
     return kSetupCalls + driving_calls_;
   }

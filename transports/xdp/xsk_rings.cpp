@@ -41,11 +41,15 @@ Error failed(const XdpOptions& options, const std::string& detail, int os_error)
       hint = "the driver has no zero-copy: copy: automatic or copy works";
       break;
     case EINVAL:
-      hint = "does the interface have this queue? are the ring sizes powers of two?";
+      hint = "does the interface have this queue? (`ls /sys/class/net/INTERFACE/queues`)";
       break;
     case ENOMEM:
     case ENOBUFS:
       hint = "packet memory could not be locked: fewer frames, or a higher RLIMIT_MEMLOCK";
+      break;
+    case ENOENT:  // libxdp's word for it
+    case EMFILE:
+      hint = "too few file descriptors? (ulimit -n)";
       break;
     case EAFNOSUPPORT:
       hint = "this kernel has no AF_XDP (CONFIG_XDP_SOCKETS)";
@@ -129,7 +133,10 @@ void XskRings::set_budgets(const XdpOptions& options) {
       ::setsockopt(descriptor_, SOL_SOCKET, SO_BUSY_POLL_BUDGET, &budget, sizeof(budget)) != 0) {
     const int os_error = errno;
     close();
-    throw failed(options, "set busy polling", os_error);
+    throw sockets::make_error("open xdp",
+                              "set busy polling for " + std::to_string(options.busy_poll_us) +
+                                  " us on " + options.interface,
+                              os_error, "busy_poll_us: 0 works everywhere");
   }
   mode_ += ", busy poll";
 }

@@ -31,6 +31,7 @@ class FaultDevice final : public FrameDevice {
   }
 
   [[nodiscard]] const DeviceFacts& facts() const noexcept override { return facts_; }
+  [[nodiscard]] int loss() noexcept override { return inner_->loss(); }
   [[nodiscard]] bool readable() noexcept override {
     return inner_->readable() || !due_.empty() || !late_in_.empty();
   }

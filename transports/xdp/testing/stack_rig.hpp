@@ -83,8 +83,9 @@ struct StackRig {
 struct PeerSide {
   StackRig& rig;
   std::uint16_t port = 40'000;
-  std::uint32_t next = 1'000'000;  ///< of what we send
-  std::uint32_t expected = 0;      ///< of what the stack sends
+  std::uint32_t next = 1'000'000;      ///< of what we send
+  std::uint32_t expected = 0;          ///< of what the stack sends
+  std::uint16_t segment_bytes = 1460;  ///< what its SYN asks for at most
 
   [[nodiscard]] Segment segment(std::uint8_t flags) const {
     Segment made{kPeer, kStack, port, kStackPort, next, expected, flags};
@@ -94,7 +95,8 @@ struct PeerSide {
   bool open(int window_scale = -1) {
     Segment syn = segment(TH_SYN);
     syn.acknowledged = 0;
-    syn.options = {2, 4, 0x05, 0xB4};  // MSS 1460
+    syn.options = {2, 4, static_cast<std::uint8_t>(segment_bytes >> 8),
+                   static_cast<std::uint8_t>(segment_bytes & 0xFF)};
     if (window_scale >= 0) {
       syn.options.insert(syn.options.end(), {1, 3, 3, static_cast<std::uint8_t>(window_scale)});
     }
