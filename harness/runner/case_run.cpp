@@ -213,9 +213,10 @@ class Runner {
     if (run_.system_stall_s <= 0) return;
     if (stall_ == Stall::before && since_start_s >= run_.system_stall_at_s) {
       ::kill(system_->pid(), SIGSTOP);
+      stopped_at_ = SteadyClock::now();  // it may be late: it is stopped as long all the same
       stall_ = Stall::stopped;
-    } else if (stall_ == Stall::stopped &&
-               since_start_s >= run_.system_stall_at_s + run_.system_stall_s) {
+    } else if (stall_ == Stall::stopped && SteadyClock::now() - stopped_at_ >=
+                                               std::chrono::duration<double>(run_.system_stall_s)) {
       ::kill(system_->pid(), SIGCONT);
       stall_ = Stall::after;
     }
@@ -330,6 +331,7 @@ class Runner {
   int send_log_fd_ = -1;
   int delivery_log_fd_ = -1;
   Stall stall_ = Stall::before;
+  SteadyClock::time_point stopped_at_;
   load::LoadReport done_;
   verify::Circumstances circumstances_;
   report::Repetition out_;
