@@ -14,6 +14,7 @@
 #include "transports/loopback_pair.hpp"
 #include "transports/select/select_transport.hpp"
 #include "transports/sockets.hpp"
+#include "transports/xdp/privileges.hpp"
 #include "transports/xdp/xdp_transport.hpp"
 
 namespace feedbench::transports {
@@ -90,10 +91,11 @@ TransportInfo try_out(const Endpoint& at, const More&... more) {
 void try_out_xdp_in_own_namespace(TransportInfo& info) {
   const int os_error = ::unshare(CLONE_NEWNET) != 0 ? errno : bring_loopback_up();
   if (os_error != 0) {
-    info.reason = sockets::make_error("try xdp", "make a network namespace to try it in", os_error,
-                                      "AF_XDP needs root, or CAP_SYS_ADMIN, CAP_NET_ADMIN, "
-                                      "CAP_NET_RAW and CAP_BPF")
-                      .message;
+    info.reason =
+        sockets::make_error(
+            "try xdp", "make a network namespace to try it in", os_error,
+            std::string("to try it here takes root, or CAP_SYS_ADMIN beside ") + xdp::kPrivileges)
+            .message;
     return;
   }
   XdpOptions xdp;

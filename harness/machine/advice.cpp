@@ -1,4 +1,5 @@
 #include "harness/machine/advice.hpp"
+#include "transports/xdp/privileges.hpp"
 
 #include <fmt/format.h>
 
@@ -46,9 +47,8 @@ void xdp_without_privileges(const MachineFacts& facts, std::vector<Advice>& advi
     if (!interface.up || interface.loopback || interface.xdp_native != true) continue;
     advice.push_back(
         {"xdp.privileges",
-         fmt::format("{} could carry xdp, which is faster than the kernel's TCP: run as "
-                     "root, or `setcap cap_net_admin,cap_net_raw,cap_bpf+ep feedproxy`",
-                     interface.name)});
+         fmt::format("{} could carry xdp, which spares the kernel's TCP: {} (PROGRAM: feedproxy)",
+                     interface.name, transports::xdp::kHowToGetThem)});
     return;
   }
 }

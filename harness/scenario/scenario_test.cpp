@@ -73,7 +73,7 @@ TEST(Scenario, WrongTypeSaysWhatItIs) {
   EXPECT_THAT(only_fault(kGood + "repeats: [1, 2]\n"),
               HasSubstr("repeats must be a whole number, not a list"));
   EXPECT_THAT(only_fault(kGood + "gate: perhaps\n"),
-              HasSubstr("gate must be true or false, not \"perhaps\""));
+              HasSubstr("gate must be on or off (or true or false), not \"perhaps\""));
   EXPECT_THAT(only_fault(kGood + "placement: 3\n"),
               HasSubstr("placement must be a map of keys, not \"3\""));
   EXPECT_THAT(only_fault(kGood + "ring_bytes: big\n"), HasSubstr("ring_bytes must be bytes"));

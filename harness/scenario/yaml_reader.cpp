@@ -197,7 +197,8 @@ std::optional<bool> scalar_flag(const YAML::Node& node, const std::string& key, 
   const std::string text = node.IsScalar() ? node.Scalar() : "";
   if (text == "true" || text == "on" || text == "yes") return true;
   if (text == "false" || text == "off" || text == "no") return false;
-  faults.add(node.Mark(), fmt::format("{} must be true or false, not {}", key, kind_of(node)));
+  faults.add(node.Mark(),
+             fmt::format("{} must be on or off (or true or false), not {}", key, kind_of(node)));
   return std::nullopt;
 }
 

@@ -381,6 +381,8 @@ std::vector<std::string> validate(const ProxyConfig& config) {
   one_of("xdp_copy", config.xdp_copy, {"automatic", "zero_copy", "copy"});
   check(config.transport != "select" || config.busy_poll_us == 0,
         "--busy-poll-us: select cannot; epoll, io_uring and xdp can");
+  check(config.wait == Wait::block || config.busy_poll_us == 0 || config.transport == "xdp",
+        "--busy-poll-us with --wait spin does nothing: it is for a turn that would sleep");
   check(
       config.busy_poll_us <= kBusyPollUsMax,
       fmt::format("--busy-poll-us {}: at most {}, a second", config.busy_poll_us, kBusyPollUsMax));

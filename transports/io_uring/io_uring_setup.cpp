@@ -77,7 +77,7 @@ void IoUringTransport::set_up_ring() {
       {IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, "cooperative task run"},
       {0, "plain"}};
   static constexpr Mode kSubmissionThread[] = {
-      {IORING_SETUP_SQPOLL | IORING_SETUP_SINGLE_ISSUER, "submission thread"}};
+      {IORING_SETUP_SQPOLL | IORING_SETUP_SINGLE_ISSUER, "no task run of its own"}};
   std::span<const Mode> modes = std::span(kModes).subspan(ring_options_.deferred_task_run ? 0 : 1);
   if (ring_options_.submission_thread) modes = kSubmissionThread;
   std::string reason;

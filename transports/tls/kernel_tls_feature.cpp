@@ -36,8 +36,9 @@ void ask_for_tls(int descriptor, KernelFeature& feature) {
   }
   const int os_error = errno;
   if (os_error == ENOENT) {
-    feature.fails("ENOENT: the kernel's module tls is not there, or not loaded (modprobe tls)",
-                  os_error);
+    feature.fails(
+        "ENOENT: this kernel was built without its module tls, or has not loaded it (modprobe tls)",
+        os_error);
   } else if (os_error == ENOPROTOOPT) {
     feature.fails("ENOPROTOOPT: the kernel does not know the option TCP_ULP", os_error);
   } else {
@@ -48,7 +49,8 @@ void ask_for_tls(int descriptor, KernelFeature& feature) {
 }  // namespace
 
 KernelFeature probe_kernel_tls() {
-  KernelFeature feature{"ktls", "kernel TLS (kTLS)", "lets the kernel encrypt and decrypt", {}, {}, 0};
+  KernelFeature feature{"ktls", "kernel TLS (kTLS)", "lets the kernel encrypt and decrypt", {}, {},
+                        0};
   const LoopbackPair pair = make_loopback_pair();
   if (pair.os_error != 0) {
     feature.untried("no loopback connection: " + explain_errno(pair.os_error), pair.os_error);

@@ -9,6 +9,7 @@
 
 #include "transports/sockets.hpp"
 #include "transports/transport.hpp"
+#include "transports/xdp/privileges.hpp"
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
@@ -24,11 +25,9 @@ Error failed(const std::string& interface, const std::string& detail, int os_err
   return sockets::make_error("open xdp", detail + " on " + interface, os_error, hint);
 }
 
-std::string_view load_hint(int os_error) {
-  if (os_error == EPERM || os_error == EACCES) {
-    return "AF_XDP needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF: run as root, or setcap the "
-           "program";
-  }
+std::string load_hint(int os_error) {
+  if (os_error == EPERM || os_error == EACCES)
+    return std::string("AF_XDP needs ") + kPrivileges + ": " + kHowToGetThem;
   return "the kernel must have BPF and AF_XDP, Linux 6.1 or later";
 }
 

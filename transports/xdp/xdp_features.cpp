@@ -4,6 +4,7 @@
 #include <linux/if_xdp.h>
 #include <net/if.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include "transports/loopback_pair.hpp"
 #include "transports/mapped_array.hpp"
 #include "transports/rings/descriptor.hpp"
+#include "transports/xdp/privileges.hpp"
 
 namespace feedbench::transports {
 namespace {
@@ -29,14 +31,17 @@ namespace {
 
 constexpr std::uint32_t kFrameBytes = 2048;
 constexpr std::uint32_t kFrames = 64;
-constexpr int kCapabilityBpf = 39;  // CAP_BPF, Linux 5.8
+constexpr int kCapabilityPerfmon = 38;  // CAP_PERFMON, Linux 5.8
+constexpr int kCapabilityBpf = 39;      // CAP_BPF, Linux 5.8
 
 struct Privilege {
   int number;
   const char* name;
 };
-constexpr Privilege kPrivileges[] = {
-    {CAP_NET_ADMIN, "CAP_NET_ADMIN"}, {CAP_NET_RAW, "CAP_NET_RAW"}, {kCapabilityBpf, "CAP_BPF"}};
+constexpr Privilege kPrivileges[] = {{CAP_NET_ADMIN, "CAP_NET_ADMIN"},
+                                     {CAP_NET_RAW, "CAP_NET_RAW"},
+                                     {kCapabilityBpf, "CAP_BPF"},
+                                     {kCapabilityPerfmon, "CAP_PERFMON"}};
 
 bool holds(int capability) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
@@ -46,14 +51,25 @@ bool holds(int capability) {
   return (data[bit / 32].effective & (1U << (bit % 32))) != 0;
 }
 
-/// CAP_SYS_ADMIN stands for CAP_BPF.
+/// The packet memory and the rings of the default XdpOptions.
+bool may_lock_packet_memory() {
+  rlimit limit{};
+  return holds(CAP_IPC_LOCK) ||
+         (::getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur >= std::uint64_t{16} << 20);
+}
+
+/// CAP_SYS_ADMIN stands for CAP_BPF and CAP_PERFMON.
 std::string missing_privileges() {
   std::string missing;
   for (const Privilege& privilege : kPrivileges) {
     if (holds(privilege.number)) continue;
-    if (privilege.number == kCapabilityBpf && holds(CAP_SYS_ADMIN)) continue;
+    if (privilege.number >= kCapabilityPerfmon && holds(CAP_SYS_ADMIN)) continue;
     if (!missing.empty()) missing += ", ";
     missing += privilege.name;
+  }
+  if (!may_lock_packet_memory()) {
+    if (!missing.empty()) missing += ", ";
+    missing += "CAP_IPC_LOCK (or ulimit -l 16384)";
   }
   return missing;
 }
@@ -117,7 +133,7 @@ std::vector<KernelFeature> probe_xdp_features() {
       {"xdp.generic_copy", "generic, copy", "on any interface: the kernel copies", {}, {}, 0},
       {"xdp.need_wakeup", "need_wakeup", "the kernel says when it has to be called", {}, {}, 0}};
   const std::string missing = missing_privileges();
-  missing.empty() ? features[0].works("CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF are there")
+  missing.empty() ? features[0].works(std::string(xdp::kPrivileges) + " are there")
                   : features[0].fails("missing: " + missing, EPERM);
   const rings::Descriptor socket(::socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
   if (!socket.valid()) {

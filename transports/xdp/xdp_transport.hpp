@@ -21,8 +21,8 @@ namespace feedbench::transports {
 /// else `pending`, and on_sent comes when it has. From outside poll() it is always `pending`:
 /// frames that nobody has looked at may end the connection.
 ///
-/// One stack in a process at a time, on one thread. IPv4 alone. Needs CAP_NET_ADMIN, CAP_NET_RAW
-/// and CAP_BPF.
+/// One stack in a process at a time, on one thread. IPv4 alone. Needs what privileges.hpp
+/// says.
 class XdpTransport {
  public:
   /// errors: throws Error: without XdpOptions there is no interface to open.

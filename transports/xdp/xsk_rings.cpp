@@ -10,6 +10,7 @@
 
 #include "transports/sockets.hpp"
 #include "transports/transport.hpp"
+#include "transports/xdp/privileges.hpp"
 
 // Newer than the headers of Debian 12.
 #ifndef SO_PREFER_BUSY_POLL
@@ -27,15 +28,14 @@ constexpr int kBusyTries = 40;
 constexpr std::chrono::milliseconds kBusyPause{50};
 
 Error failed(const XdpOptions& options, const std::string& detail, int os_error) {
-  std::string_view hint;
+  std::string hint;
   switch (os_error) {
     case EBUSY:
       hint = "another AF_XDP socket has this queue: end that process, or choose another queue";
       break;
     case EPERM:
     case EACCES:
-      hint =
-          "AF_XDP needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF: run as root, or setcap the program";
+      hint = std::string("AF_XDP needs ") + kPrivileges + ": " + kHowToGetThem;
       break;
     case EOPNOTSUPP:
       hint = "the driver has no zero-copy: copy: automatic or copy works";
@@ -45,7 +45,7 @@ Error failed(const XdpOptions& options, const std::string& detail, int os_error)
       break;
     case ENOMEM:
     case ENOBUFS:
-      hint = "packet memory could not be locked: fewer frames, or a higher RLIMIT_MEMLOCK";
+      hint = "packet memory could not be locked: CAP_IPC_LOCK, or a higher limit (ulimit -l)";
       break;
     case ENOENT:  // libxdp's word for it
     case EMFILE:
