@@ -38,7 +38,7 @@
 ///     no half-open life after it. Likewise the peer's RST, and errors: what was received comes
 ///     first.
 ///  9. After set-up nothing allocates, throws or locks per message. Errors are values; constructors
-///     may throw Error.
+///     may throw Error, and so may poll() when the transport itself is gone for good (the interface of xdp was removed).
 /// 10. No file descriptor appears in this interface.
 /// 11. poll() is fair: no connection is served twice, but for a bounded number of chunks, while
 ///     another waits. It may return early, and with 0.

@@ -31,7 +31,8 @@ struct IoUringOptions {
   bool incremental_buffers = false;
   /// Sends of one range of at least this many bytes are not copied; 0: all are. The memory is then in use until the peer
   /// has acknowledged it, so on_sent waits for that (a receiver may delay its acknowledgement, 40 ms on Linux), and
-  /// cancel_send() of what it has not acknowledged ends the connection: RST, on_close instead of on_sent. Memory named with register_memory() need not be pinned for each send.
+  /// cancel_send() of what it has not acknowledged ends the connection: RST, on_close instead of on_sent. Memory named
+  /// with register_memory() need not be pinned for each send.
   std::size_t zero_copy_bytes = 0;
   /// A thread of the kernel submits (SQPOLL): no system call, but it spins on a core, which it needs for itself. Excludes
   /// deferred task run.

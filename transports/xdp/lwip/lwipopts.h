@@ -96,7 +96,8 @@ uint16_t feedbench_checksum_copy(void* to, const void* from, uint16_t bytes);
 #define LWIP_HOOK_FILENAME "transports/xdp/lwip/hooks.h"
 #define LWIP_HOOK_TCP_ISN feedbench_tcp_isn
 /* What lwIP 2.1.3 would get wrong is kept from it: options that run over their end (it reads a byte
-   behind them), a maximum segment size of a few bytes or in the middle of a connection, and segments half of all sequence numbers away (its comparison turns over there; it
+   behind them), a maximum segment size of a few bytes or in the middle of a connection, and segments
+   half of all sequence numbers away (its comparison turns over there; it
    takes one of a single byte for the next, or stops at an assertion). */
 #define FEEDBENCH_HALF_AWAY(pcb, hdr) \
   ((pcb)->state >= ESTABLISHED && (u32_t)((hdr)->seqno - (pcb)->rcv_nxt - 0x7FFF0000U) < 0x20000U)
